@@ -1,0 +1,69 @@
+"""meanfield: derive the infinite-width equations of a random network, compute their numbers, check them against networks.
+
+    import meanfield as mf
+    block = mf.tanh >> mf.Dense(weight_var=1.5, bias_var=0.05)
+    mf.derive(block), mf.phase(block), mf.check(block)
+
+weight_var is the variance of a weight times its fan-in (sigma_w^2), bias_var is sigma_b^2; p, q are variances, k is a covariance.
+Nothing is imported before it is used: no SymPy until something is derived, no numba until something is solved.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "symbolic.networks": (
+        "Dense", "Dropout", "Identity", "Layer", "LayerNorm", "NoRule", "Pointwise", "RMSNorm",
+    ),
+    "symbolic.limits": ("derive",),
+    "symbolic.parse": ("ParseError",),
+    "symbolic.emit": ("Unprintable",),
+    "symbolic.critical": ("NoEdge",),
+    "symbolic.activations": ("activation",),
+    "solvers.iterate": ("NotConverged",),
+    "meanfield.dual": ("Dual", "dual"),
+    "meanfield.phase": ("Phase", "phase"),
+    "meanfield.edge": ("Critical", "edge_of_chaos"),
+    "meanfield.init": ("InitScale", "init_scale"),
+    "meanfield.kernels": ("kernel",),
+    "meanfield.predict": ("predict",),
+    "meanfield.finite": ("Sample", "sample"),
+    "meanfield.check": ("Verdict", "check"),
+    "meanfield.theory": ("Case", "Prediction", "Theory", "theories", "theory"),
+    "meanfield.plot": ("plot",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+ACTIVATIONS = (
+    "abs", "arctan", "cos", "elu", "erf", "exp", "gaussian", "gelu", "hard_tanh", "leaky_relu", "linear", "mish", "phi",
+    "relu", "selu", "sigmoid", "sign", "silu", "sin", "snake", "softplus", "step", "tanh",
+)  # fmt: skip
+
+__all__ = sorted({*_HOME, *ACTIVATIONS})  # noqa: PLE0605 (computed from the table above)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ACTIVATIONS:
+        return import_module("symbolic.activations").ACTIVATIONS[name]
+    if name not in _HOME:
+        raise AttributeError(f"module 'meanfield' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+class _Face(ModuleType):
+    """Importing the file phase.py would hide the verb mf.phase behind its module; here the verb keeps the name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face

@@ -1,0 +1,78 @@
+"""Limits: what an infinitely wide layer does to a state. One file each; `derive` applies one to a network.
+
+length (q) -> (q');  nngp (p, q, k) -> (p', q', k');  ntk (p, q, k, t) -> ..., t the tangent kernel of two inputs;
+ntk_diagonal (q, t) the same of one input with itself;  gradient (q, g) the factor of the mean squared gradient, from
+output to input. A limit is a function on layers: a layer and a limit meet by registration, and neither edits the other.
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from sympy import Expr, S, Symbol
+
+from symbolic.gaussian import g, k, p, q, t
+from symbolic.limits.gradient import factor
+from symbolic.limits.nngp import Moments, Pair, cross, moments, pair
+from symbolic.limits.ntk import diagonal, tangent
+from symbolic.maps import Map
+from symbolic.networks import FEATURES, GAUSSIAN, Layer, NoRule, Repeat, blocks, kinds_through
+
+State = tuple[Symbol, ...]
+_START = Pair(Moments(p), Moments(q), k)
+
+
+def _nngp(layer: Layer) -> tuple[Expr, ...]:
+    after = pair(layer, _START)
+    return after.a.q, after.b.q, after.k
+
+
+LIMITS: dict[str, tuple[State, Callable[[Layer], tuple[Expr, ...]]]] = {
+    "length": ((q,), lambda layer: (moments(layer, Moments(q)).q,)),
+    "nngp": ((p, q, k), _nngp),
+    "ntk": ((p, q, k, t), lambda layer: (*_nngp(layer), tangent(layer, _START, t))),
+    "ntk_diagonal": ((q, t), lambda layer: (moments(layer, Moments(q)).q, diagonal(layer, Moments(q), t))),
+    "gradient": ((q, g), lambda layer: (moments(layer, Moments(q)).q, g * factor(layer, Moments(q)))),
+}
+
+
+def readable(layer: Layer, kind: str) -> Layer:
+    """The layer, if its rules apply to a signal of this kind; NoRule for a LayerNorm that reads the mean of features."""
+    if kind == FEATURES:
+        mean = Symbol("mean", real=True)
+        if moments(layer, Moments(q, mean)).q.has(mean) or cross(
+            layer, Pair(Moments(p, mean), Moments(q, mean), k)
+        ).has(mean):
+            raise NoRule(
+                f"'{layer}' normalises by the mean of a signal that is not Gaussian and whose mean is not known here: put a Dense layer before it, or use RMSNorm"
+            )
+    return layer
+
+
+def derive(layer: Layer, limit: str = "nngp") -> Map:
+    """The map of one block in a limit; NoRule where the theory is silent, ValueError for an unknown limit or for depth.
+
+    >>> from symbolic.activations import erf
+    >>> from symbolic.networks import Dense
+    >>> derive(erf >> Dense(), "length").update
+    (bias_var + 2*weight_var*asin(2*q/(2*q + 1))/pi,)
+    """
+    if limit not in LIMITS:
+        near = get_close_matches(str(limit), LIMITS, 1)
+        raise ValueError(
+            f"unknown limit {limit!r}{f', did you mean {near[0]!r}?' if near else ''}; known are {', '.join(LIMITS)}"
+        )
+    if not isinstance(layer, Layer):
+        raise TypeError(f"a limit is derived of a layer such as mf.tanh >> mf.Dense(), not of {layer!r}")
+    if GAUSSIAN not in kinds_through(layer):
+        readable(layer, FEATURES)
+    parts = list(blocks(layer))
+    if len(parts) != 1 or (isinstance(layer, Repeat) and parts[0][1] > 1):
+        listed = "; ".join(str(part) for part, _ in parts)
+        raise ValueError(
+            f"depth is iterated, never composed: derive one block of this network at a time ({listed})"
+        )
+    state, rule = LIMITS[limit]
+    return Map(str(layer), limit, state, tuple(S(e) for e in rule(parts[0][0])))
+
+
+__all__ = ["LIMITS", "Moments", "NoRule", "Pair", "derive", "readable"]

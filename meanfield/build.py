@@ -1,0 +1,112 @@
+"""The one bridge: names meet values, and a derived map becomes compiled functions.
+
+A block's numbers are first replaced by symbols, so that one compiled text serves every value of its variances; the text is
+derived once per process and block shape, compiled once per machine. Rows of states go in, rows of results come out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sympy import Expr, Symbol
+
+from solvers.compile import load
+from symbolic.closing import close
+from symbolic.emit import emit
+from symbolic.gaussian import Mean, PairMean, k, p, q, t
+from symbolic.limits import derive
+from symbolic.networks import Layer, with_symbols
+
+Array = npt.NDArray[np.float64]
+
+
+def _length(layer: Layer) -> list[Expr]:
+    derived = derive(layer, "length")
+    return [derived.raw[0], derived.slopes()[0, 0]]
+
+
+def _correlation(layer: Layer) -> list[Expr]:
+    covariance = derive(layer, "nngp").raw[2]
+    return [covariance, covariance.diff(k)]
+
+
+# What can be asked of a block: the arguments before its parameters, and the expressions behind each question.
+QUESTIONS: dict[str, tuple[Sequence[Symbol], Callable[[Layer], Sequence[Expr]]]] = {
+    "length": ((q,), _length),
+    "correlation": ((p, q, k), _correlation),
+    "slope_at_one": (
+        (q,),
+        lambda layer: [derive(layer, "nngp").raw[2].diff(k).subs({p: q, k: q}, simultaneous=True)],
+    ),
+    "gradient": ((q,), lambda layer: [derive(layer, "gradient").slopes()[1, 1]]),
+    "orbit": ((p, q, k), lambda layer: derive(layer, "nngp").raw),
+    "nngp": ((p, q, k), lambda layer: derive(layer, "nngp").raw[2:]),
+    "nngp_diagonal": ((q,), lambda layer: derive(layer, "length").raw),
+    "ntk": ((p, q, k, t), lambda layer: derive(layer, "ntk").raw[2:]),
+    "pullback": ((p, q, k), lambda layer: [derive(layer, "ntk").raw[3].diff(t)]),
+    "ntk_diagonal": ((q, t), lambda layer: derive(layer, "ntk_diagonal").raw),
+}
+
+
+@lru_cache(maxsize=256)
+def program(shape: Layer, question: str) -> tuple[ModuleType, int]:
+    """The compiled answer to one question about a block whose parameters are symbols, and its number of results."""
+    arguments, answer = QUESTIONS[question]
+    expressions = answer(shape)
+    text = emit({question: ((*arguments, *parameters(shape)), expressions)}, f"{shape}: {question}")
+    return load(text, {question: len(expressions)} if question in ("nngp", "ntk") else None), len(expressions)
+
+
+@lru_cache(maxsize=256)
+def is_closed(shape: Layer, question: str) -> bool:
+    return not any(close(e).has(Mean, PairMean) for e in QUESTIONS[question][1](shape))
+
+
+@lru_cache(maxsize=256)
+def parameters(shape: Layer) -> tuple[Symbol, ...]:
+    """Every parameter of the block, by name, whether or not a particular question depends on it."""
+    return tuple(sorted(derive(shape, "ntk").params, key=lambda s: s.name))
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block with all its numbers: `block("length", states)` answers a question for rows of states."""
+
+    layer: Layer
+
+    @cached_property
+    def _bound(self) -> tuple[Layer, Array]:
+        shape, values = with_symbols(self.layer)
+        missing = [s.name for s in parameters(shape) if s.name not in values]
+        if missing:
+            names = " and ".join(missing)
+            raise ValueError(f"{names} of '{self.layer}' has no value: write {missing[0]}=... in its layer")
+        return shape, np.array([float(values[s.name]) for s in parameters(shape)])
+
+    @property
+    def params(self) -> Array:
+        return self._bound[1]
+
+    def __call__(self, question: str, states: Any) -> Array:
+        """Rows of states to rows of results."""
+        module, width = program(self._bound[0], question)
+        states = np.atleast_2d(np.asarray(states, dtype=np.float64))
+        rows = np.hstack([states, np.broadcast_to(self.params, (len(states), len(self.params)))])
+        out = np.empty((len(states), width))
+        getattr(module, f"{question}_rows")(np.ascontiguousarray(rows), out)
+        return out
+
+    def closed(self, question: str) -> bool:
+        """Is the answer a formula, without an integral?"""
+        return is_closed(self._bound[0], question)
+
+    def gram(
+        self, question: str, p: Array, q: Array, state: Array, rows: tuple[int, int], *, triangle: bool
+    ) -> None:
+        """Walk the kernel entries `state` (components, n1, n2) in place through the layers of p (layers, n1), q (layers, n2)."""
+        module, _ = program(self._bound[0], question)
+        getattr(module, f"{question}_gram")(p, q, state, self.params, *rows, triangle)

@@ -1,0 +1,90 @@
+"""What is measured in one drawn network, for the limits to be compared with.
+
+Gram matrices y y^T/fan behind each block (nngp); mean squared gradients before each block (gradient); and the
+empirical tangent kernel (ntk), a sum over Dense layers of (g g^T) * (weight_var x x^T/fan_in + bias_var),
+where x is the layer's input and g the gradient of an output neuron at its output.
+Jacot et al. 2018 (arXiv 1806.07572).
+"""
+
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from meanfield.finite.networks import Array, Draw, Pullback, Tape, forward, whole
+from symbolic.networks import Layer, blocks
+
+
+def inputs(x: Any) -> Array:
+    """Inputs as a finite matrix (points, features); TypeError or ValueError, with the position, else."""
+    array = np.asarray(x)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"x must hold real numbers, not {array.dtype}")
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(
+            f"x must be a matrix (points, features), both at least 1, not of shape {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        row, column = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"x must be finite, but x[{row}, {column}] is {array[row, column]}")
+    return array.astype(np.float64)
+
+
+def _expanded(network: Layer) -> Iterator[Layer]:
+    if not isinstance(network, Layer):
+        raise TypeError(
+            f"a network is made of layers such as mf.tanh >> mf.Dense(1.5, 0.05), not of {network!r}"
+        )
+    for block, times in blocks(network):
+        yield from repeat(block, times)
+
+
+def grams(
+    network: Layer, x: Any, *, width: int, rng: np.random.Generator, conditional: bool = False
+) -> Array:
+    """y y^T/fan at the input and after each block: (depth + 1, points, points)."""
+    y, draw = inputs(x), Draw(width, rng, conditional)
+    found = [y @ y.T / y.shape[-1]]
+    for block in _expanded(network):
+        y, _ = forward(block, y, draw)
+        found.append(y @ y.T / y.shape[-1])
+    return np.stack(found)
+
+
+def gradient_profile(network: Layer, x: Any, *, width: int, rng: np.random.Generator) -> Array:
+    """Mean squared gradient per neuron, at the input and behind each block, relative to the output.
+
+    Shape (depth + 1, points); the gradient at the output is Gaussian noise. Entry 0 is a mean over the
+    neurons of the input, so that a first Dense layer multiplies it by weight_var * width/features: by the
+    weight_var of the limit where features = width.
+    """
+    y, draw = inputs(x), Draw(width, rng)
+    backs: list[Pullback] = []
+    for block in _expanded(network):
+        y, back = forward(block, y, draw)
+        backs.append(back)
+    g = rng.standard_normal(y.shape)
+    sizes = [(g * g).mean(axis=-1)]
+    for back in reversed(backs):
+        g = back(g)
+        sizes.append((g * g).mean(axis=-1))
+    return np.stack(sizes[::-1]) / sizes[0]
+
+
+def empirical_ntk(network: Layer, x: Any, *, width: int, rng: np.random.Generator, outputs: int = 8) -> Array:
+    """Tangent kernel (points, points), all w and beta trained, mean over the first `outputs` neurons."""
+    tape, count = Tape(), whole("outputs", outputs)
+    y, back = forward(network, inputs(x), Draw(width, rng, tape=tape))
+    points, fan_out = y.shape
+    if count > fan_out:
+        raise ValueError(f"outputs must be at most the network's {fan_out} output neurons, not {count}")
+    # The points do not touch, so one gradient of a neuron at all points is its gradient at each of them.
+    back(np.broadcast_to(np.eye(count, fan_out)[:, None, :], (count, points, fan_out)))
+    kernel = np.zeros((points, points))
+    for passage in tape.passages:
+        if passage.gradient is not None:
+            rows = passage.gradient.transpose(1, 0, 2).reshape(points, -1)
+            own = passage.weight_var * (passage.x @ passage.x.T) / passage.fan_in + passage.bias_var
+            kernel += (rows @ rows.T) * own
+    return kernel / count

@@ -1,0 +1,137 @@
+"""Pictures (extra `plot`): depth trajectories with networks beside them, correlation maps, verdicts.
+
+Every function takes an optional matplotlib axes and returns the axes it drew on; `save` writes a figure whole or not at all.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meanfield.build import Block
+from meanfield.phase import checked_block, phase
+from symbolic.networks import Dense, Layer, Repeat
+
+if TYPE_CHECKING:
+    from meanfield.check import Verdict
+
+COLOURS = {"agrees": "tab:green", "disagrees": "tab:red", "inconclusive": "tab:orange"}
+INK = "tab:blue"
+
+
+def plot(block: Layer, kind: str = "c_map", ax: Any = None, **options: Any) -> Any:
+    """Draw a block: kind "c_map" (its correlation map) or "depth" (lengths and correlations by layer, with networks)."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown picture {kind!r}; known are {', '.join(KINDS)}")
+    return KINDS[kind](checked_block(block), ax, **options)
+
+
+def axes(ax: Any) -> Any:
+    """The axes given, or new ones; ImportError with the command to run if matplotlib is missing."""
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'meanfield-calculator[plot]'") from error
+    return Figure(figsize=(6.4, 4.4), layout="constrained").add_subplot()
+
+
+def c_map(block: Layer, ax: Any = None) -> Any:
+    """c' = C(c) at the fixed length, the diagonal, and the stable fixed point."""
+    ax, found, built = axes(ax), phase(block), Block(block)
+    q = min(max(found.q, 1e-30), 1e6)
+    c = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 101))
+    states = np.stack([np.full_like(c, q), np.full_like(c, q), q * c], axis=1)
+    scale = float(built("nngp_diagonal", [q])[0, 0])
+    ax.plot(c, built("nngp", states)[:, 0] / scale, color=INK, label="C(c)")
+    ax.plot([-1, 1], [-1, 1], color="0.7", lw=0.8)
+    ax.plot(found.c, found.c, "o", color=INK, label=f"c* = {found.c:.4g}")
+    ax.set(
+        xlabel="correlation c",
+        ylabel="C(c) behind one block",
+        title=f"{block}: {found.phase}",
+        aspect="equal",
+    )
+    ax.legend(frameon=False)
+    return ax
+
+
+def depth(
+    block: Layer,
+    ax: Any = None,
+    *,
+    layers: int = 12,
+    width: int = 256,
+    draws: int = 32,
+    start: tuple[float, float, float] = (1.0, 1.0, 0.5),
+    seed: int = 0,
+) -> Any:
+    """Length q and correlation c by layer: lines the theory, points the mean of networks with two standard errors."""
+    from meanfield.finite import sample
+    from meanfield.observe import inputs
+    from meanfield.theory import Case
+
+    ax, built, state = axes(ax), Block(block), np.array(start)
+    theory = [state]
+    for _ in range(layers):
+        theory.append(built("orbit", theory[-1])[0])
+    p, q, k = np.array(theory).T
+    x = inputs(Case(block, block, layers, start), pairs=1)
+    found = sample(Dense(1, 0) >> Repeat(block, layers), x, width=width, draws=draws, seed=seed).grams[:, 1:]
+    lengths = found[:, :, 1, 1]
+    correlations = found[:, :, 0, 1] / np.sqrt(found[:, :, 0, 0] * found[:, :, 1, 1])
+    at = np.arange(layers + 1)
+    for line, points, name, colour in (
+        (q, lengths, "length q", INK),
+        (k / np.sqrt(p * q), correlations, "correlation c", "tab:orange"),
+    ):
+        ax.plot(at, line, color=colour, label=name)
+        ax.errorbar(
+            at,
+            points.mean(0),
+            2 * points.std(0, ddof=1) / np.sqrt(draws),
+            fmt="o",
+            ms=3,
+            color=colour,
+            capsize=2,
+        )
+    ax.set(xlabel="blocks", title=f"{block}\nlines: theory; points: {draws} networks of width {width}")
+    ax.legend(frameon=False)
+    return ax
+
+
+def verdict(found: "Verdict", ax: Any = None) -> Any:
+    """(networks - theory)/margin with its confidence interval, for each observable, and the band that agrees."""
+    ax = axes(ax)
+    for i, row in enumerate(found.rows):
+        off, colour = (row.estimate - row.theory) / row.margin, COLOURS[row.outcome]
+        ax.plot([row.low / row.margin, row.high / row.margin], [i, i], color=colour)
+        ax.plot(off, i, "o", ms=4, color=colour)
+    ax.axvspan(-1, 1, color="0.9", zorder=0)
+    ax.set_yticks(range(len(found.rows)), [row.label for row in found.rows])
+    ax.invert_yaxis()
+    ax.set(
+        xlabel=f"(networks - theory)/margin, margin {found.margin:.0%}",
+        title=f"{found.theory}: {found.outcome}",
+    )
+    return ax
+
+
+KINDS = {"c_map": c_map, "depth": depth}
+
+
+def save(ax: Any, path: str | Path) -> Path:
+    """Write the figure of an axes; an interruption leaves no half-written file."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix or ".png")
+    os.close(handle)
+    try:
+        ax.figure.savefig(temporary, dpi=150)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path

@@ -1,0 +1,49 @@
+"""Tables for a terminal: what results say of themselves."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from meanfield.check import Verdict
+
+STYLES = {"agrees": "green", "disagrees": "red", "inconclusive": "yellow"}
+
+
+def text(*parts: Any, width: int = 100) -> str:
+    """What rich would print, as plain text."""
+    console = Console(width=width, no_color=True, highlight=False)
+    with console.capture() as capture:
+        console.print(*parts, sep="\n", end="")
+    return capture.get()
+
+
+def rows_table(verdict: "Verdict") -> Table:
+    """The evidence: one row for each observable."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("observable", "theory", "networks", "+-", "off by", "allowed", ""):
+        table.add_column(name, justify="left" if name in ("observable", "") else "right")
+    for row in verdict.rows:
+        half = (row.high - row.low) / 2
+        numbers = (
+            f"{row.theory:.5g}",
+            f"{row.estimate:.5g}",
+            f"{half:.2g}",
+            f"{row.estimate - row.theory:+.2g}",
+            f"{row.margin:.2g}",
+        )
+        table.add_row(row.label, *numbers, f"[{STYLES[row.outcome]}]{row.outcome}[/]")
+    return table
+
+
+def verdict_table(verdict: "Verdict") -> str:
+    widths = ", ".join(str(w) for w in verdict.widths)
+    head = f"{verdict.theory} against {verdict.networks}: [bold]{verdict.outcome}[/]"
+    how = f"{verdict.draws} networks at each of the widths {widths}, extrapolated; margin {verdict.margin:.1%}, alpha {verdict.alpha:g}, seed {verdict.seed}"
+    more = (
+        (f"about {verdict.draws_needed} networks at each width would settle it",)
+        if verdict.draws_needed
+        else ()
+    )
+    return text(head, how, *more, rows_table(verdict))

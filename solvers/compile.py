@@ -1,0 +1,170 @@
+"""Source text -> compiled functions, kept on disk so that a second process starts warm.
+
+The text becomes a real module file named by the SHA-256 of what it says and of everything it links in (numba's own cache
+notices neither text made by exec nor changes in imported files). Around each function `f` that returns a tuple, two loops
+are written: f_rows over the rows of an array, and on request f_gram over the pairs of a kernel matrix, layers outside,
+entries inside, in strips that stay in the first-level cache.
+A cache is as trusted as code: its folder must be ours alone, and a file whose hash differs from its name is refused.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import llvmlite
+import numba
+import platformdirs
+
+import solvers
+from solvers import quadrature, vecmath
+
+STRIP = 512
+CACHE_VARIABLE = "MEANFIELD_CACHE"
+
+_HEADER = """\
+from numpy import array
+from solvers.jit import cached, jit
+from solvers.quadrature import checked_mean, checked_pair_mean
+"""
+
+_ROWS = """\
+@cached
+def {name}_rows(inputs, out):
+    for i in range(inputs.shape[0]):
+        r = {name}({arguments})
+        {results}
+"""
+
+_GRAM = """\
+@cached
+def {name}_gram(p, q, state, params, first, last, triangle):
+    layers = p.shape[0]
+    for i in range(first, last):
+        stop = i if triangle else state.shape[2]
+        for start in range(0, stop, {strip}):
+            end = min(stop, start + {strip})
+            {views}
+            for layer in range(layers):
+                left = p[layer, i]
+                right = q[layer, start:end]
+                for j in range(end - start):
+                    r = {name}({arguments})
+                    {results}
+"""
+
+
+class UntrustedCache(RuntimeError):
+    """The cache folder or a file in it could have been written by someone else."""
+
+
+def load(text: str, gram: Mapping[str, int] | None = None) -> ModuleType:
+    """Compile emitted source, or find it compiled.
+
+    `gram` names the functions that also get a loop over pairs, with the number of state components they update:
+    f(p, q, *state, *params) -> new state. Raises SyntaxError for text that is not Python, UntrustedCache for a cache
+    that is not ours alone.
+    """
+    full = _module_text(text, tuple((gram or {}).items()))
+    name = f"_generated_{hashlib.sha256(full.encode()).hexdigest()[:32]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    path = cache_folder() / f"{name}.py"
+    if not path.exists():
+        _write(path, full)
+    if path.read_text() != full:
+        raise UntrustedCache(
+            f"{path} does not hold the text its name stands for: delete the folder {path.parent}"
+        )
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def cache_folder() -> Path:
+    """The folder of generated modules; created private, refused if it is not."""
+    given = os.environ.get(CACHE_VARIABLE)
+    folder = Path(given) if given else Path(platformdirs.user_cache_dir("meanfield")) / "generated"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state = folder.lstat()
+    foreign = hasattr(os, "getuid") and state.st_uid != os.getuid()
+    if folder.is_symlink() or foreign or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UntrustedCache(
+            f"the cache folder {folder} is a link, another user's or writable by others: "
+            f"make it private (chmod 700) or set {CACHE_VARIABLE} to a folder that is"
+        )
+    return folder
+
+
+@cache
+def _fingerprint() -> str:
+    """What generated code depends on besides its own text."""
+    sources = sorted(Path(solvers.__file__).parent.glob("*.py"))
+    linked = hashlib.sha256(b"".join(p.read_bytes() for p in sources if p.name in _LINKED)).hexdigest()
+    return f"{linked} numba {numba.__version__} llvmlite {llvmlite.__version__} python {sys.version_info[:2]}"
+
+
+_LINKED = {Path(m.__file__ or "").name for m in (vecmath, quadrature)} | {
+    "jit.py",
+    "_vecmath_coefficients.py",
+    "compile.py",
+}
+
+
+@cache
+def _module_text(text: str, gram: tuple[tuple[str, int], ...]) -> str:
+    tree = ast.parse(text)
+    words = sorted({n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} & set(vars(vecmath)))
+    imported = f"from solvers.vecmath import {', '.join(words)}\n" if words else ""
+    parts = [f"# Generated; links {_fingerprint()}", _HEADER + imported]
+    loops = []
+    for node in tree.body:
+        source = ast.unparse(node)
+        parts.append(f"@jit\n{source}\n" if isinstance(node, ast.FunctionDef) else f"{source}\n")
+        if isinstance(node, ast.FunctionDef) and (width := _results(node)):
+            loops.append(_rows(node, width))
+            loops += [_gram(node, width) for name, states in gram if name == node.name and states == width]
+    return "\n\n".join((*parts, *loops))
+
+
+def _results(function: ast.FunctionDef) -> int:
+    """How many results the function returns as a tuple, 0 if it returns a single number."""
+    last = function.body[-1]
+    return len(last.value.elts) if isinstance(last, ast.Return) and isinstance(last.value, ast.Tuple) else 0
+
+
+def _rows(function: ast.FunctionDef, width: int) -> str:
+    arguments = ", ".join(f"inputs[i, {a}]" for a in range(len(function.args.args)))
+    results = "; ".join(f"out[i, {r}] = r[{r}]" for r in range(width))
+    return _ROWS.format(name=function.name, arguments=arguments, results=results)
+
+
+def _gram(function: ast.FunctionDef, width: int) -> str:
+    views = "; ".join(f"s{n} = state[{n}, i, start:end]" for n in range(width))
+    params = [f"params[{a}]" for a in range(len(function.args.args) - 2 - width)]
+    arguments = ", ".join(["left", "right[j]", *(f"s{n}[j]" for n in range(width)), *params])
+    results = "; ".join(f"s{n}[j] = r[{n}]" for n in range(width))
+    return _GRAM.format(name=function.name, views=views, arguments=arguments, results=results, strip=STRIP)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: an interrupted write leaves no file under the final name."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

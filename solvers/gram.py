@@ -1,0 +1,54 @@
+"""Kernel matrices: what is done to every pair of points, in row blocks, by threads, for the lower triangle where that is all.
+
+The work of row i of a triangle is i entries, so blocks are cut at equal areas. The result does not depend on the number of
+threads: every entry is computed by one thread from its own inputs alone.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+BLOCKS_PER_THREAD = 8
+
+
+def row_blocks(rows: int, *, triangle: bool, threads: int) -> list[tuple[int, int]]:
+    """Cut rows into blocks of about equal work.
+
+    >>> row_blocks(100, triangle=True, threads=1)[-1]
+    (93, 100)
+    """
+    count = min(rows, BLOCKS_PER_THREAD * threads)
+    cuts = [round(rows * (sqrt(i / count) if triangle else i / count)) for i in range(count + 1)]
+    return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+
+
+def in_threads(task: Callable[[tuple[int, int]], None], rows: int, *, triangle: bool) -> None:
+    """Run a task on every block of rows, on all cores."""
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [
+            pool.submit(task, block) for block in row_blocks(rows, triangle=triangle, threads=threads)
+        ]:
+            done.result()
+
+
+def complete(state: Array, diagonals: Array) -> None:
+    """Copy the lower triangle of each component to the upper one and set its diagonal, in place."""
+    n = state.shape[1]
+    for component, diagonal in zip(state, diagonals, strict=True):
+        for i in range(0, n, 512):
+            block = component[i : i + 512, : i + 512]
+            component[: i + 512, i : i + 512] = np.where(
+                _upper(block.shape, i), component[: i + 512, i : i + 512].T, block
+            ).T
+        component[np.arange(n), np.arange(n)] = diagonal
+
+
+def _upper(shape: tuple[int, ...], first: int) -> npt.NDArray[np.bool_]:
+    """Which entries of rows first.. of a lower triangle lie above its diagonal."""
+    return np.arange(shape[1])[None, :] > first + np.arange(shape[0])[:, None]

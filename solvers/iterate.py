@@ -1,0 +1,102 @@
+"""Orbits and fixed points of scalar maps with known slope.
+
+A fixed point x = f(x) is looked for downstream: from the start, in the direction in which the map moves, until f(x) - x changes
+sign, then by Newton's step x - (f - x)/(f' - 1) inside the bracket, halved whenever the step would leave it. So the point found
+is one that the orbit is drawn to, and a marginal or repelling one at the start is reported with its slope, not passed over.
+Failure is a value: a Solution says why it has none, and raises only when it is unwrapped.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from math import inf, isnan, nan
+
+Function = Callable[[float], tuple[float, float]]
+TINY, HUGE = 1e-280, 1e6
+
+
+class Result(Enum):
+    """Why the iteration stopped."""
+
+    FOUND = "converged"
+    VANISHES = "the orbit shrinks to zero"
+    DIVERGES = "the orbit grows without bound"
+    UNDEFINED = "the map gave NaN: its mean diverges there or could not be integrated to 1e-8"
+    STEPS = "the step limit was reached"
+
+
+class NotConverged(ArithmeticError):
+    """An unwrapped Solution that has no value."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A fixed point `value`, the map's `slope` there, the residual |f(x) - x|, and how it ended."""
+
+    value: float
+    slope: float
+    residual: float
+    steps: int
+    result: Result
+
+    def unwrap(self) -> float:
+        """The value; NotConverged with the reason if there is none."""
+        if self.result not in (Result.FOUND, Result.VANISHES):
+            raise NotConverged(
+                f"no fixed point: {self.result.value} (after {self.steps} steps, at {self.value:.6g})"
+            )
+        return self.value
+
+
+def fixed_point(f: Function, start: float, *, max_steps: int = 400) -> Solution:
+    """The fixed point of f on (0, inf) that the orbit of `start` > 0 is drawn to; f returns value and slope.
+
+    A root closer to 0 than 1e-280 counts as 0, one beyond 1e6 as none.
+    """
+    value, slope = f(start)
+    gap = value - start
+    if abs(gap) <= 4e-16 * abs(start):
+        return Solution(start, slope, abs(gap), 1, Result.FOUND)
+    x, ratio, steps = start, 2.0 if gap > 0 else 0.5, 1
+    while steps < max_steps:
+        previous, x, ratio = x, x * ratio, ratio * (ratio if ratio > 4 or ratio < 0.25 else ratio**0.5)
+        if not TINY < x < HUGE:
+            value, slope = f(HUGE if x >= HUGE else TINY)
+            result = Result.DIVERGES if x >= HUGE else Result.VANISHES
+            return Solution(inf if x >= HUGE else 0.0, slope, nan if x >= HUGE else 0.0, steps, result)
+        value, slope = f(x)
+        steps += 1
+        if isnan(value):
+            return Solution(x, nan, nan, steps, Result.UNDEFINED)
+        if (value - x > 0) != (gap > 0):
+            return root(f, *sorted((previous, x)), steps=steps, max_steps=max_steps)
+    return Solution(x, slope, abs(value - x), steps, Result.STEPS)
+
+
+def root(f: Function, low: float, high: float, *, steps: int = 0, max_steps: int = 400) -> Solution:
+    """The fixed point between low and high, where f(x) - x has opposite signs, by safeguarded Newton steps."""
+    rising = f(high)[0] > high
+    x = 0.5 * (low + high)
+    best = Solution(x, nan, inf, steps, Result.STEPS)
+    while steps < max_steps:
+        value, slope = f(x)
+        steps += 1
+        gap = value - x
+        if isnan(gap):
+            return Solution(x, nan, nan, steps, Result.UNDEFINED)
+        if abs(gap) < best.residual:
+            best = Solution(x, slope, abs(gap), steps, Result.FOUND)
+        if (gap > 0) == rising:
+            high = x
+        else:
+            low = x
+        newton = x - gap / (slope - 1) if slope != 1 else nan
+        after = newton if low < newton < high else 0.5 * (low + high)
+        if gap == 0 or after in (low, high) or abs(after - x) <= 2e-16 * abs(x):
+            return best
+        x = after
+    return (
+        best
+        if best.residual <= 1e-12 * abs(best.value)
+        else Solution(x, slope, abs(gap), steps, Result.STEPS)
+    )

@@ -1,0 +1,81 @@
+"""The edge of chaos of a block act >> Dense as a curve in the length q of its fixed point.
+
+chi_1 = dk'/dk at k = p = q, V = q'; the curve solves chi_1 = 1 for weight_var and V = q for bias_var:
+for phi >> Dense: weight_var = 1/E phi'(u)^2, bias_var = q - weight_var E phi(u)^2 (a point of the curve only where >= 0),
+and a length fixed point there is stable if chi_q = dV/dq < 1.  Poole et al. 2016, Schoenholz et al. 2017.
+"""
+
+from dataclasses import dataclass
+
+from sympy import Dummy, Expr, simplify, solve
+
+from symbolic.closing import close
+from symbolic.functions import elementary
+from symbolic.gaussian import Mean, k, p, q
+from symbolic.limits import derive
+from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Layer
+
+
+class NoEdge(ValueError):
+    """This block has no edge of chaos; the message says why."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """weight_var(q), bias_var(q) at criticality and the slope chi_q(q) of the length map there, means left open."""
+
+    raw: tuple[Expr, Expr, Expr]
+
+    @property
+    def weight_var(self) -> Expr:
+        return simplify(elementary(close(self.raw[0])))
+
+    @property
+    def bias_var(self) -> Expr:
+        return simplify(elementary(close(self.raw[1])))
+
+    @property
+    def chi_q(self) -> Expr:
+        return simplify(elementary(close(self.raw[2])))
+
+
+def edge_of_chaos(layer: Layer) -> Curve:
+    """The critical curve of a block whose weight_var and bias_var are left as symbols.
+
+    Raises NoEdge (a ValueError) if they are not, or if correlation 1 is no fixed point (dropout).
+
+    >>> from symbolic.activations import ACTIVATIONS as act
+    >>> from symbolic.networks import Dense
+    >>> curve = edge_of_chaos(act["erf"] >> Dense())
+    >>> curve.weight_var
+    pi*sqrt(4*q + 1)/4
+    >>> edge_of_chaos(act["relu"] >> Dense()).weight_var
+    2
+    """
+    pair, length = derive(layer, "nngp"), derive(layer, "length")
+    unknown = [s for s in (WEIGHT_VAR, BIAS_VAR) if s not in length.params and s not in pair.params]
+    if unknown:
+        names = " and ".join(s.name for s in unknown)
+        raise NoEdge(
+            f"the edge of chaos is sought in weight_var and bias_var, but {names} of '{layer}' is not free: write Dense()"
+        )
+    together = {p: q, k: q}
+    variance, slope = length.raw[0], pair.raw[2].diff(k).subs(together, simultaneous=True)
+    if close(pair.raw[2].subs(together, simultaneous=True) - variance) != 0:
+        raise NoEdge(
+            f"'{layer}' has no edge of chaos: two equal inputs do not stay equal, so correlation 1 is no fixed point"
+        )
+    weight_var = _solve(slope - 1, WEIGHT_VAR, layer)
+    bias_var = _solve((variance - q).subs(WEIGHT_VAR, weight_var), BIAS_VAR, layer)
+    chi_q = length.slopes()[0, 0].subs(WEIGHT_VAR, weight_var).subs(BIAS_VAR, bias_var)
+    return Curve((weight_var.subs(BIAS_VAR, bias_var), bias_var, chi_q))
+
+
+def _solve(equation: Expr, unknown: Expr, layer: Layer) -> Expr:
+    """The solution of an equation whose means are constants."""
+    means = {m: Dummy(positive=True) for m in equation.atoms(Mean)}
+    found = solve(equation.xreplace(means), unknown)
+    if len(found) != 1:
+        raise NoEdge(f"'{layer}' has no edge of chaos in {unknown}: its equation has {len(found)} solutions")
+    back = {d: m for m, d in means.items()}
+    return found[0].xreplace(back)

@@ -1,0 +1,275 @@
+"""From expressions to Python source: the whole interface between what is derived and what is computed.
+
+`emit({name: (arguments, results)})` writes one plain function per name, from arithmetic and a fixed vocabulary (WORDS).
+Closed means are spelled out with common subexpressions shared; an open mean becomes a call of a quadrature word on a
+helper function f0, f1, ... and its landmarks. The reader of the text decides how to compile it and what the words are.
+An expression without a word is an error here, never a silent fallback.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import sympy as sp
+from sympy import Expr, Function, Symbol
+
+from symbolic.closing import close
+from symbolic.functions import X, Orthant, Ramp, sigmoid, softplus
+from symbolic.gaussian import Mean, PairMean
+from symbolic.landmarks import landmarks
+
+WORDS: dict[type, str] = {
+    sp.exp: "exp", sp.log: "log", sp.sin: "sin", sp.cos: "cos", sp.tan: "tan", sp.sinh: "sinh", sp.cosh: "cosh",
+    sp.tanh: "tanh", sp.atan: "atan", sp.asin: "asin", sp.acos: "acos", sp.erf: "erf", sp.erfc: "erfc",
+    sp.Heaviside: "heaviside", sp.sign: "sign", sp.Abs: "absolute", sigmoid: "sigmoid", softplus: "softplus",
+    Orthant: "orthant", Ramp: "ramp",
+}  # fmt: skip
+_expm1, _exp_sinh, _exp_cosh, _positive = (Function(n) for n in ("expm1", "exp_sinh", "exp_cosh", "positive"))
+VOCABULARY = (
+    *WORDS.values(),
+    "sqrt",
+    "maximum",
+    "minimum",
+    "clip1",
+    "expm1",
+    "exp_sinh",
+    "exp_cosh",
+    "checked_mean",
+    "checked_pair_mean",
+)
+Functions = Mapping[str, tuple[Sequence[Symbol], Sequence[Expr]]]
+
+
+class Unprintable(ValueError):
+    """An expression for which the vocabulary has no word."""
+
+
+def emit(functions: Functions, title: str = "") -> str:
+    """Source text of the functions, each returning a tuple of floats.
+
+    Raises Unprintable (a ValueError) for a node without a word or a mean whose function has a free parameter.
+
+    >>> from symbolic.gaussian import p, q, k
+    >>> print(emit({"step": ([q], [q**2 / (1 + q)])}))
+    def step(q):
+        return (q*q/(1.0 + q),)
+    """
+    helpers = _Helpers()
+    bodies = [
+        _function(name, args, [close(e) for e in exprs], helpers) for name, (args, exprs) in functions.items()
+    ]
+    head = [f'"""{title}"""'] if title else []
+    return "\n\n\n".join((*head, *helpers.texts, *bodies))
+
+
+class _Helpers:
+    """The integrands of open means, written once each as f0, f1, ..."""
+
+    def __init__(self) -> None:
+        self.names: dict[Expr, str] = {}
+        self.texts: list[str] = []
+
+    def name(self, body: Expr) -> str:
+        if body not in self.names:
+            if body.free_symbols - {X}:
+                extra = ", ".join(sorted(s.name for s in body.free_symbols - {X}))
+                raise Unprintable(
+                    f"the mean of {body} has no formula and needs numbers for {extra}: give them values"
+                )
+            if body.has(sp.DiracDelta):
+                raise Unprintable(
+                    f"the mean of {body} does not exist as a number: the activation jumps, and its derivative is a delta"
+                )
+            name = self.names[body] = f"f{len(self.names)}"
+            self.texts.append(
+                f"{_function(name, [X], [body], self, single=True)}\n\n\n{name}_marks = {_marks(body)}"
+            )
+        return self.names[body]
+
+
+def _marks(body: Expr) -> str:
+    return f"array([{', '.join(_number(m) for m in landmarks(body))}])"
+
+
+def _function(
+    name: str, args: Sequence[Symbol], exprs: Sequence[Expr], helpers: _Helpers, *, single: bool = False
+) -> str:
+    names: dict[Symbol, str] = {s: s.name for s in args}
+    calls, results = _name_means([_stable(e) for e in exprs], helpers)
+    inner = [a for _, parts in calls.values() for a in parts]
+    shared, reduced = sp.cse([*inner, *results], symbols=(Symbol(f"_x{i}") for i in range(10**6)))
+    definitions: dict[Symbol, Expr | tuple[str, list[Expr]]] = dict(shared)
+    cursor = 0
+    for symbol, (call, parts) in calls.items():
+        definitions[symbol] = call, reduced[cursor : cursor + len(parts)]
+        cursor += len(parts)
+    lines: list[str] = []
+
+    def define(symbol: Symbol) -> None:
+        if symbol in names:
+            return
+        if symbol not in definitions:
+            raise Unprintable(f"the symbol {symbol} is neither an argument nor defined")
+        value = definitions[symbol]
+        text = _call(value) if isinstance(value, tuple) else say(value)
+        names[symbol] = f"v{len(lines)}"
+        lines.append(f"    {names[symbol]} = {text}")
+
+    def say(expr: Expr) -> str:
+        for symbol in sorted(expr.free_symbols, key=lambda s: s.name):
+            define(symbol)
+        return _say(expr, names)
+
+    def _call(value: tuple[str, list[Expr]]) -> str:
+        call, parts = value
+        return f"{call}, {', '.join(say(part) for part in parts)})"
+
+    texts = [say(e) for e in reduced[cursor:]]
+    returned = texts[0] if single else f"({', '.join(texts)},)"
+    head = f"def {name}({', '.join(s.name for s in args)}):"
+    return "\n".join((head, *lines, f"    return {returned}"))
+
+
+def _name_means(
+    exprs: list[Expr], helpers: _Helpers
+) -> tuple[dict[Symbol, tuple[str, list[Expr]]], list[Expr]]:
+    """Replace means by symbols, innermost first, so that nothing reaches into an integrand."""
+    calls: dict[Symbol, tuple[str, list[Expr]]] = {}
+    while any(e.has(Mean, PairMean) for e in exprs):
+        found = set().union(*(e.atoms(Mean, PairMean) for e in exprs))
+        innermost = [m for m in found if not any(a.has(Mean, PairMean) for a in m.args)]
+        for mean in sorted(innermost, key=sp.default_sort_key):
+            symbol = Symbol(f"_m{len(calls)}")
+            pair = isinstance(mean, PairMean)
+            bodies = [_stable(f.expr) for f in mean.args[: 2 if pair else 1]]
+            functions = ", ".join(f"{name}, {name}_marks" for name in map(helpers.name, bodies))
+            word = "checked_pair_mean" if pair else "checked_mean"
+            calls[symbol] = f"{word}({functions}", list(mean.args[len(bodies) :])
+            exprs = [e.xreplace({mean: symbol}) for e in exprs]
+            calls = {s: (c, [a.xreplace({mean: symbol}) for a in parts]) for s, (c, parts) in calls.items()}
+    return calls, exprs
+
+
+# -- shapes that keep their digits ---------------------------------------------------------------------------------
+
+
+def _stable(expr: Expr) -> Expr:
+    """log(1 + e^x) as softplus, e^x - 1 as expm1, e^a sinh b and e^a cosh b without overflow."""
+    expr = expr.replace(lambda e: isinstance(e, sp.log) and e.args[0].is_Add, _softplus)
+    expr = expr.replace(lambda e: e.is_Add and e.has(sp.exp), _minus_one)
+    expr = expr.replace(_is_root_of_difference, _root)
+    return expr.replace(lambda e: e.is_Mul, _product)
+
+
+def _is_root_of_difference(e: Expr) -> bool:
+    if not (e.is_Pow and e.exp.is_Rational and e.exp.q == 2 and e.base.is_Add):
+        return False
+    return any(a.could_extract_minus_sign() for a in e.base.args)
+
+
+def _softplus(log: Expr) -> Expr:
+    one, power = log.args[0].as_independent(sp.exp)
+    return softplus(power.args[0]) if one == 1 and isinstance(power, sp.exp) else log
+
+
+def _minus_one(add: Expr) -> Expr:
+    for power in add.args:
+        weight, rest = power.as_independent(sp.exp, as_Add=False)
+        if isinstance(rest, sp.exp) and -weight in add.args:
+            return add - power + weight + weight * _expm1(rest.args[0])
+    return add
+
+
+def _root(power: Expr) -> Expr:
+    """Half powers of a difference: rounding must not carry it below zero."""
+    return sp.Pow(_positive(power.base), power.exp, evaluate=False)
+
+
+def _product(mul: Expr) -> Expr:
+    powers = [a for a in mul.args if isinstance(a, sp.exp)]
+    others = [a for a in mul.args if isinstance(a, sp.sinh | sp.cosh)]
+    if len(powers) != 1 or len(others) != 1:
+        return mul
+    word = _exp_sinh if isinstance(others[0], sp.sinh) else _exp_cosh
+    return sp.Mul(*(a for a in mul.args if a not in (powers[0], others[0]))) * word(
+        powers[0].args[0], others[0].args[0]
+    )
+
+
+# -- one expression ------------------------------------------------------------------------------------------------
+
+
+def _number(expr: Expr) -> str:
+    value = float(expr.evalf(20))
+    return f"({value!r})" if value < 0 else repr(value)
+
+
+def _say(expr: Expr, names: Mapping[Symbol, str]) -> str:
+    def say(e: Expr) -> str:
+        return _say(e, names)
+
+    if isinstance(expr, Symbol):
+        return names[expr]
+    if expr.is_number and expr.is_real:
+        return _number(expr)
+    if expr.is_Add:
+        return "(" + " + ".join(say(a) for a in expr.args) + ")"
+    if expr.is_Mul:
+        return _quotient(expr, say)
+    if expr.is_Pow:
+        return _power(expr.base, expr.exp, say)
+    if isinstance(expr, sp.Max | sp.Min):
+        word = "maximum" if isinstance(expr, sp.Max) else "minimum"
+        *rest, last = [say(a) for a in expr.args]
+        return "".join(f"{word}({a}, " for a in rest) + last + ")" * len(rest)
+    if isinstance(expr, sp.Piecewise):
+        return _branches(expr, say)
+    if isinstance(expr, sp.asin | sp.acos):
+        return f"{WORDS[type(expr)]}(clip1({say(expr.args[0])}))"
+    if isinstance(expr, _positive):
+        return f"maximum({say(expr.args[0])}, 0.0)"
+    if isinstance(expr, sp.Heaviside):
+        return f"heaviside({say(expr.args[0])})"
+    word = WORDS.get(type(expr)) or (
+        expr.func.__name__ if expr.func in (_expm1, _exp_sinh, _exp_cosh) else None
+    )
+    if word is None:
+        raise Unprintable(
+            f"no word for {type(expr).__name__} in {expr}; known are {', '.join(sorted(VOCABULARY))}"
+        )
+    return f"{word}({', '.join(say(a) for a in expr.args)})"
+
+
+def _quotient(expr: Expr, say: Callable[[Expr], str]) -> str:
+    above = [a for a in expr.args if not (a.is_Pow and a.exp.is_negative)]
+    below = [1 / a for a in expr.args if a.is_Pow and a.exp.is_negative]
+    text = "*".join(say(a) for a in above) or "1.0"
+    if not below:
+        return text
+    under = "*".join(say(b) for b in below)
+    one = below[0]
+    bare = len(below) == 1 and (
+        one.is_Atom or one.is_Add or one.is_Function or (one.is_Pow and one.exp == sp.S.Half)
+    )
+    return f"{text}/{under}" if bare else f"{text}/({under})"
+
+
+def _power(base: Expr, exponent: Expr, say: Callable[[Expr], str]) -> str:
+    if exponent.is_negative:
+        return f"1.0/({_power(base, -exponent, say)})"
+    text = say(base) if base.is_Atom or base.is_Add else f"({say(base)})"
+    if exponent.is_Integer and exponent <= 4:
+        return "*".join([text] * int(exponent))
+    if exponent.is_Rational and exponent.q == 2:
+        whole = [text] * int(exponent.p // 2) if exponent.p <= 9 else [f"{text}**{exponent.p // 2}"]
+        return "*".join([*whole, f"sqrt({say(base)})"])
+    return f"{text}**{say(exponent)}" if not exponent.is_Integer else f"{text}**{exponent}"
+
+
+def _branches(expr: Expr, say: Callable[[Expr], str]) -> str:
+    text = ""
+    for depth, (value, condition) in enumerate(expr.args):
+        if condition == True:  # noqa: E712 (SymPy's own true)
+            return f"({text}{say(value)}{')' * depth})"
+        if not condition.is_Relational or condition.rel_op not in {"<", "<=", ">", ">="}:
+            raise Unprintable(f"no word for the condition {condition}")
+        text += f"{say(value)} if {say(condition.lhs)} {condition.rel_op} {say(condition.rhs)} else ("
+    raise Unprintable(f"the pieces of {expr} leave a gap")

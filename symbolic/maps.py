@@ -1,0 +1,76 @@
+"""A map from state to state, the one object every limit derives and every solver iterates.
+
+`raw` holds the update with its means open, because a mean must be differentiated first and closed afterwards (the closed
+ReLU dual differentiated twice gives NaN at correlation 1); `update` shows it closed, as a paper would print it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from sympy import Eq, Expr, Matrix, Symbol, latex
+
+from symbolic.closing import close
+from symbolic.functions import elementary
+from symbolic.gaussian import Mean, PairMean
+from symbolic.networks import BIAS_VAR, WEIGHT_VAR
+
+LETTERS = {WEIGHT_VAR: r"\sigma_w^2", BIAS_VAR: r"\sigma_b^2"}
+
+
+@dataclass(frozen=True)
+class Map:
+    """state -> raw(state); `name` is the block it was derived of, `limit` says what the state means."""
+
+    name: str
+    limit: str
+    state: tuple[Symbol, ...]
+    raw: tuple[Expr, ...]
+
+    @cached_property
+    def update(self) -> tuple[Expr, ...]:
+        """The new state as SymPy, every mean closed that has a formula."""
+        return tuple(elementary(close(e)) for e in self.raw)
+
+    @cached_property
+    def params(self) -> tuple[Symbol, ...]:
+        """The symbols besides the state, by name."""
+        free = set().union(*(e.free_symbols for e in self.raw)) - set(self.state)
+        return tuple(sorted(free, key=lambda s: s.name))
+
+    @property
+    def closed(self) -> bool:
+        """Has every mean a formula?"""
+        return not any(e.has(Mean, PairMean) for e in self.update)
+
+    def slopes(self) -> Matrix:
+        """The Jacobian with its means open."""
+        return Matrix([[e.diff(s) for s in self.state] for e in self.raw])
+
+    def jacobian(self) -> Matrix:
+        """d update_i/d state_j by Price's theorem, closed where a formula exists."""
+        return self.slopes().applyfunc(lambda e: elementary(close(e)))
+
+    def __rshift__(self, other: "Map") -> "Map":
+        """First this map, then the other."""
+        if not isinstance(other, Map) or self.limit != other.limit:
+            raise TypeError(f"only maps of the same limit compose, and {other!r} is not one of {self.limit}")
+        inner = dict(zip(other.state, self.raw, strict=True))
+        after = tuple(e.subs(inner, simultaneous=True) for e in other.raw)
+        return Map(f"{self.name} >> {other.name}", self.limit, self.state, after)
+
+    def __str__(self) -> str:
+        lines = (f"  {s}' = {e}" for s, e in zip(self.state, self.update, strict=True))
+        return "\n".join((f"{self.name}   [{self.limit}]", *lines))
+
+    __repr__ = __str__
+
+    def latex(self) -> str:
+        """The update as an aligned block of equations."""
+        rows = (
+            latex(Eq(Symbol(f"{s}'"), e, evaluate=False), symbol_names=LETTERS).replace("=", "&=", 1)
+            for s, e in zip(self.state, self.update, strict=True)
+        )
+        return r"\begin{aligned}" + r" \\ ".join(rows) + r"\end{aligned}"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
