@@ -61,10 +61,8 @@ class Theory:
 @cache
 def theories() -> dict[str, Theory]:
     """Every theory by name: each module of `meanfield.theories` that has a THEORY is one; nothing is listed by hand."""
-    modules = (
-        import_module(f"{meanfield.theories.__name__}.{m.name}")
-        for m in iter_modules(meanfield.theories.__path__)
-    )
+    folder = import_module("meanfield.theories")
+    modules = (import_module(f"{folder.__name__}.{m.name}") for m in iter_modules(folder.__path__))
     found = [m.THEORY for m in modules if hasattr(m, "THEORY")]
     return {t.name: t for t in sorted(found, key=lambda t: t.name)}
 
