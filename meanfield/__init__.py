@@ -1,11 +1,13 @@
-"""meanfield: derive the infinite-width equations of a random network, compute their numbers, check them against networks.
+"""meanfield: derive the infinite-width equations of a random network, compute their numbers, check them against
+networks.
 
     import meanfield as mf
     block = mf.tanh >> mf.Dense(weight_var=1.5, bias_var=0.05)
     mf.derive(block), mf.phase(block), mf.check(block)
 
-weight_var is the variance of a weight times its fan-in (sigma_w^2), bias_var is sigma_b^2; p, q are variances, k is a covariance.
-Nothing is imported before it is used: no SymPy until something is derived, no numba until something is solved.
+weight_var is the variance of a weight times its fan-in (sigma_w^2), bias_var is sigma_b^2; p, q are variances, k is a
+covariance. Nothing is imported before it is used: no SymPy until something is derived, no numba until something is
+solved.
 """
 
 import sys
@@ -43,7 +45,7 @@ ACTIVATIONS = (
     "relu", "selu", "sigmoid", "sign", "silu", "sin", "snake", "softplus", "step", "tanh",
 )  # fmt: skip
 
-__all__ = sorted({*_HOME, *ACTIVATIONS})  # noqa: PLE0605 (computed from the table above)
+__all__ = sorted({*_HOME, *ACTIVATIONS})
 
 
 def __getattr__(name: str) -> Any:

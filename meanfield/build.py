@@ -1,7 +1,8 @@
 """The one bridge: names meet values, and a derived map becomes compiled functions.
 
-A block's numbers are first replaced by symbols, so that one compiled text serves every value of its variances; the text is
-derived once per process and block shape, compiled once per machine. Rows of states go in, rows of results come out.
+A block's numbers are first replaced by symbols, so that one compiled text serves every value of its variances; the
+text is derived once per process and block shape, compiled once per machine. Rows of states go in, rows of results
+come out.
 """
 
 from collections.abc import Callable, Sequence
@@ -104,9 +105,8 @@ class Block:
         """Is the answer a formula, without an integral?"""
         return is_closed(self._bound[0], question)
 
-    def gram(
-        self, question: str, p: Array, q: Array, state: Array, rows: tuple[int, int], *, triangle: bool
-    ) -> None:
-        """Walk the kernel entries `state` (components, n1, n2) in place through the layers of p (layers, n1), q (layers, n2)."""
+    def gram(self, question: str, p: Array, q: Array, state: Array, rows: tuple[int, int], *, triangle: bool) -> None:
+        """Walk the kernel entries `state` (components, n1, n2) in place through the layers of p (layers, n1), q
+        (layers, n2)."""
         module, _ = program(self._bound[0], question)
         getattr(module, f"{question}_gram")(p, q, state, self.params, *rows, triangle)

@@ -1,8 +1,8 @@
 """Is the equation true? Real finite networks against the infinite-width theory, as a statistical statement.
 
-Independent networks at two or more widths, means extrapolated in 1/width, an equivalence test with margins relative to the
-natural scale of each observable, looks planned in advance: agrees, disagrees or inconclusive, with the draws that would
-settle it. alpha bounds the chance of either wrong answer.
+Independent networks at two or more widths, means extrapolated in 1/width, an equivalence test with margins relative
+to the natural scale of each observable, looks planned in advance: agrees, disagrees or inconclusive, with the draws
+that would settle it. alpha bounds the chance of either wrong answer.
 """
 
 from collections.abc import Sequence
@@ -77,8 +77,8 @@ def check(
     """Check a theory, or the length and correlation maps of a block, against simulated networks.
 
     `networks` is the block whose networks are drawn (default: the theory's own), so check(block, networks=other) asks
-    whether a difference would be noticed. For a Theory every case is checked (or the one named), alpha shared among them.
-    A single width n stands for n and 2n. sampler="conditional" draws each layer from its exact conditional
+    whether a difference would be noticed. For a Theory every case is checked (or the one named), alpha shared among
+    them. A single width n stands for n and 2n. sampler="conditional" draws each layer from its exact conditional
     Gaussian instead of from weights: the same law, much cheaper, forward observables only.
     """
     if sampler not in SAMPLERS:
@@ -159,9 +159,7 @@ def _case(theory: Theory, name: str) -> Case:
 
 def _depth(depth: Any) -> int:
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise ValueError(
-            f"depth is how often the block is applied, a whole number of at least 1, not {depth!r}"
-        )
+        raise ValueError(f"depth is how often the block is applied, a whole number of at least 1, not {depth!r}")
     return depth
 
 

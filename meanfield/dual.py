@@ -1,7 +1,8 @@
 """Dual activations: E phi(u) psi(v) for centred Gaussians with variances p, q and covariance k.
 
-Closed where Price's theorem and Gaussian moments close it, else integrated with an error estimate; the derivative dual
-E phi'(u) psi'(v) = d/dk E phi(u) psi(v) comes the same way. Daniely et al. 2016 (arXiv 1602.05897) name the dual; ours are derived.
+Closed where Price's theorem and Gaussian moments close it, else integrated with an error estimate; the derivative
+dual E phi'(u) psi'(v) = d/dk E phi(u) psi(v) comes the same way. Daniely et al. 2016 (arXiv 1602.05897) name the
+dual; ours are derived.
 """
 
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class Dual:
         return Dual(_slope(self.phi), _slope(self.psi))
 
     def __call__(self, p: Any, q: Any, k: Any) -> Any:
-        """The value at numbers or arrays that broadcast; ValueError unless p, q >= 0 and k^2 <= p q; NotConverged without a value."""
+        """The value at numbers or arrays that broadcast; ValueError unless p, q >= 0 and k^2 <= p q; NotConverged
+        without a value."""
         variances = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (p, q, k)))
         _check(*variances)
         rows = np.stack([v.ravel() for v in variances], axis=1)

@@ -1,8 +1,8 @@
 """The edge of chaos as numbers: the critical curve, parametrised by its length q, met with a given bias_var.
 
-For phi >> Dense the curve is weight_var = 1/E phi'(u)^2, bias_var = q - weight_var E phi(u)^2, so a critical point is a root in
-one variable, found even where its length is unstable (chi_q > 1: GELU, SiLU, Mish below their half-stable points).
-Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (1611.01232); the parametrisation is ours.
+For phi >> Dense the curve is weight_var = 1/E phi'(u)^2, bias_var = q - weight_var E phi(u)^2, so a critical point is
+a root in one variable, found even where its length is unstable (chi_q > 1: GELU, SiLU, Mish below their half-stable
+points). Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (1611.01232); the parametrisation is ours.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -39,18 +39,12 @@ class Critical:
     others: tuple[float, ...] = field(repr=False, default=())
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.activation}: critical at weight_var = {self.weight_var:.16g}, bias_var = {self.bias_var:.16g}"
-        ]
+        lines = [f"{self.activation}: critical at weight_var = {self.weight_var:.16g}, bias_var = {self.bias_var:.16g}"]
         lines.append(f"  q = {self.q:.12g}   chi_q = {self.chi_q:.12g}")
         if not self.stable and self.chi_q > 1:
-            lines.append(
-                "  chi_q > 1: this length fixed point is unstable, and a deep network drifts away from it"
-            )
+            lines.append("  chi_q > 1: this length fixed point is unstable, and a deep network drifts away from it")
         elif not self.stable:
-            lines.append(
-                "  chi_q = 1: lengths are drawn to this fixed point slower than exponentially, or not at all"
-            )
+            lines.append("  chi_q = 1: lengths are drawn to this fixed point slower than exponentially, or not at all")
         if self.others:
             lines.append(
                 f"  other critical points with this bias_var at q = {', '.join(f'{x:.6g}' for x in self.others)}"
@@ -62,7 +56,8 @@ class Critical:
 
 
 def edge_of_chaos(block: Any, *, bias_var: float = 0.0) -> Critical:
-    """The critical weight_var for a given bias_var, of an activation (name, formula, layer) or of a block with free variances.
+    """The critical weight_var for a given bias_var, of an activation (name, formula, layer) or of a block with free
+    variances.
 
     Raises NoEdge (a ValueError) where chi_1 = 1 asks for a negative bias_var at every length, or for another bias_var
     than the one given, with the nearest that has a critical point.
@@ -70,11 +65,7 @@ def edge_of_chaos(block: Any, *, bias_var: float = 0.0) -> Critical:
     bias_var = float(bias_var)
     if not 0 <= bias_var < inf:
         raise ValueError(f"bias_var must be finite and at least 0, not {bias_var}")
-    layer = (
-        block
-        if isinstance(block, Layer) and not isinstance(block, Pointwise)
-        else activation(block) >> Dense()
-    )
+    layer = block if isinstance(block, Layer) and not isinstance(block, Pointwise) else activation(block) >> Dense()
     name = str(block if isinstance(block, Layer | str) else layer)
     points = sorted(_points(layer, name, bias_var), key=lambda point: (point[2] > 1 + 1e-12, point[1]))
     (weight_var, q, chi_q), *others = points
@@ -106,9 +97,7 @@ def _points(layer: Layer, name: str, bias_var: float) -> list[Point]:
     gap = values[:, 1] - bias_var
     found = [SMALL] if abs(at(SMALL)[0, 1] - bias_var) <= 1e-25 else []
     for i in np.flatnonzero(np.sign(gap[:-1]) * np.sign(gap[1:]) < 0):
-        found.append(
-            brentq(lambda q: at(q)[0, 1] - bias_var, LENGTHS[i], LENGTHS[i + 1], xtol=1e-300, rtol=1e-15)
-        )
+        found.append(brentq(lambda q: at(q)[0, 1] - bias_var, LENGTHS[i], LENGTHS[i + 1], xtol=1e-300, rtol=1e-15))
     if not found:
         raise NoEdge(_why_not(name, bias_var, values))
     return [(float(at(q)[0, 0]), 0.0 if q == SMALL else float(q), float(at(q)[0, 2])) for q in found]
@@ -131,4 +120,6 @@ def _why_not(name: str, bias_var: float, values: Array) -> str:
             f"{LENGTHS[-1]:g}; use another activation, or another criterion of init_scale"
         )
     nearest = reached[reached >= 0][np.argmin(abs(reached[reached >= 0] - bias_var))]
-    return f"{name} has no critical point at bias_var = {bias_var:g}; the nearest bias_var that has one is {nearest:.6g}"
+    return (
+        f"{name} has no critical point at bias_var = {bias_var:g}; the nearest bias_var that has one is {nearest:.6g}"
+    )

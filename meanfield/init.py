@@ -1,8 +1,8 @@
 """What to initialize with: weight and bias variances from a criterion, and what they were derived from.
 
-edge_of_chaos: chi_1 = 1 at the length q* = V(q*); second_moment and he: weight_var = 1/E phi(u)^2 at q = 1, so that lengths
-stay (ReLU: 2, He et al. 2015); gradient: weight_var = 1/E phi'(u)^2 at q = 1, so that gradients do.
-gain = sqrt(weight_var) multiplies the standard deviation sqrt(1/fan_in).
+edge_of_chaos: chi_1 = 1 at the length q* = V(q*); second_moment and he: weight_var = 1/E phi(u)^2 at q = 1, so that
+lengths stay (ReLU: 2, He et al. 2015); gradient: weight_var = 1/E phi'(u)^2 at q = 1, so that gradients do. gain =
+sqrt(weight_var) multiplies the standard deviation sqrt(1/fan_in).
 """
 
 from collections.abc import Callable
@@ -31,8 +31,8 @@ class InitScale:
 
     def __str__(self) -> str:
         return (
-            f"{self.activation} ({self.criterion}): weights N(0, {self.weight_var:.12g}/fan_in), biases N(0, {self.bias_var:.12g}), "
-            f"gain {self.gain:.12g}\n  at length q = {self.q:.6g}: chi_1 = {self.chi_1:.6g}, chi_q = {self.chi_q:.6g}"
+            f"{self.activation} ({self.criterion}): weights N(0, {self.weight_var:.12g}/fan_in), "
+            f"biases N(0, {self.bias_var:.12g}), gain {self.gain:.12g}\n  at length q = {self.q:.6g}: chi_1 = {self.chi_1:.6g}, chi_q = {self.chi_q:.6g}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,9 +73,7 @@ def _preserving(question: str) -> Callable[[Any, str, float | None], InitScale]:
                 f"criterion {criterion!r} keeps unit length without bias: leave bias_var out, not {bias_var}"
             )
         if isinstance(phi, Layer) and not hasattr(phi, "formula"):
-            raise TypeError(
-                f"criterion {criterion!r} is one of an activation; '{phi}' is a block: use 'edge_of_chaos'"
-            )
+            raise TypeError(f"criterion {criterion!r} is one of an activation; '{phi}' is a block: use 'edge_of_chaos'")
         act = activation(phi)
         unit = Block(act >> Dense(1, 0))
         weight_var = 1 / float(unit(question, [1.0])[0, 0])

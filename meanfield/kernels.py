@@ -1,8 +1,10 @@
-"""Infinite-width kernels of whole networks on data: NNGP and NTK, one pair map walked through the depth for every entry.
+"""Infinite-width kernels of whole networks on data: NNGP and NTK, one pair map walked through the depth for every
+entry.
 
-The input Gram is x1 @ x2.T/features and the tangent starts at 0; variances are walked once per point, covariances and tangents
-once per pair, the lower triangle alone where x2 is None. A block whose means are closed is evaluated at every entry; one
-whose means are integrals is interpolated in (log p, log q, angle) and refused if that cannot be trusted to 1e-8.
+The input Gram is x1 @ x2.T/features and the tangent starts at 0; variances are walked once per point, covariances and
+tangents once per pair, the lower triangle alone where x2 is None. A block whose means are closed is evaluated at
+every entry; one whose means are integrals is interpolated in (log p, log q, angle) and refused if that cannot be
+trusted to 1e-8.
 """
 
 from collections.abc import Callable
@@ -25,10 +27,11 @@ Report = Callable[[int, int], None]
 def kernel(net: Layer, x1: Any, x2: Any = None, *, get: Any = "nngp") -> Any:
     """The NNGP or NTK of a network between the rows of x1 and of x2 (points, features), float64.
 
-    `get` is "nngp", "ntk", or a tuple of both, which gives a tuple in that order. x2=None is x1 with itself: a symmetric
-    matrix, and the diagonal of one input with itself (which differs from two equal inputs under dropout).
-    Raises ValueError for shapes that do not fit, entries that are not finite (with their position) or networks without
-    all their numbers; NoRule for networks that cannot start from data; NotConverged where a mean cannot be integrated.
+    `get` is "nngp", "ntk", or a tuple of both, which gives a tuple in that order. x2=None is x1 with itself: a
+    symmetric matrix, and the diagonal of one input with itself (which differs from two equal inputs under dropout).
+    Raises ValueError for shapes that do not fit, entries that are not finite (with their position) or networks
+    without all their numbers; NoRule for networks that cannot start from data; NotConverged where a mean cannot be
+    integrated.
     """
     wanted = (get,) if isinstance(get, str) else tuple(get)
     for name in wanted:
@@ -39,15 +42,11 @@ def kernel(net: Layer, x1: Any, x2: Any = None, *, get: Any = "nngp") -> Any:
             f"a kernel is that of a network such as mf.Dense(...) >> mf.relu >> mf.Dense(...), not of {net!r}"
         )
     if FEATURES not in kinds_through(net):
-        raise ValueError(
-            f"'{net}' starts with an activation, but data are not Gaussian: put a Dense layer first"
-        )
+        raise ValueError(f"'{net}' starts with an activation, but data are not Gaussian: put a Dense layer first")
     a = data(x1, "x1")
     b = a if x2 is None else data(x2, "x2")
     if a.shape[1] != b.shape[1]:
-        raise ValueError(
-            f"x1 and x2 must have the same number of features, not {a.shape[1]} and {b.shape[1]}"
-        )
+        raise ValueError(f"x1 and x2 must have the same number of features, not {a.shape[1]} and {b.shape[1]}")
     with progress("kernel") as report:
         state = _walk(net, a, b, "ntk" if "ntk" in wanted else "nngp", x2 is None, report)
     found = tuple(state[KERNELS.index(name)] for name in wanted)
@@ -59,13 +58,9 @@ def data(x: Any, name: str) -> Array:
     try:
         array = np.asarray(x, dtype=np.float64)
     except (TypeError, ValueError):
-        raise TypeError(
-            f"{name} must be an array of numbers (points, features), not {type(x).__name__}"
-        ) from None
+        raise TypeError(f"{name} must be an array of numbers (points, features), not {type(x).__name__}") from None
     if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(
-            f"{name} must be a non-empty array of shape (points, features), not of shape {array.shape}"
-        )
+        raise ValueError(f"{name} must be a non-empty array of shape (points, features), not of shape {array.shape}")
     if not np.isfinite(array).all():
         row, column = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} must be finite, but {name}[{row}, {column}] is {array[row, column]}")
@@ -96,7 +91,7 @@ def _walk(net: Layer, a: Array, b: Array, limit: str, symmetric: bool, report: R
     if not np.isfinite(state).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(state))[0][1:])
         raise NotConverged(
-            f"the kernel of '{net}' at points {where} is not finite: its mean diverges or could not be integrated"
+            f"the kernel of '{net}' at points {where} is not finite: a mean diverges or could not be integrated"
         )
     return state
 
@@ -130,14 +125,13 @@ def _step(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric:
     gram.in_threads(task, len(state[0]), triangle=symmetric)
 
 
-def _interpolant(
-    block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool
-) -> chebyshev.Interpolant:
+def _interpolant(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool) -> chebyshev.Interpolant:
     """The block's pair map over the norms and angles that occur."""
     for name, variances in (("x1", p), ("x2", q)):
         if variances.min() <= 0:
             raise ValueError(
-                f"row {int(variances.argmin())} of {name} is zero, which '{block.layer}' cannot take: drop it, or use bias_var > 0"
+                f"row {int(variances.argmin())} of {name} is zero, which '{block.layer}' cannot take: "
+                "drop it, or use bias_var > 0"
             )
     norms = min(p.min(), q.min()), max(p.max(), q.max())
     cosine = state[0] / np.sqrt(p)[:, None] / np.sqrt(q)[None, :]
@@ -157,7 +151,8 @@ def _interpolant(
     found = chebyshev.interpolate(pair_map, norms, angles)
     if not found.error <= TRUSTED * np.abs(found.coefficients).max():
         raise NotConverged(
-            f"'{block.layer}' could not be interpolated to {TRUSTED:g}: its means are not smooth enough at variance {norms[1]:.3g}"
+            f"'{block.layer}' could not be interpolated to {TRUSTED:g}: "
+            f"its means are not smooth enough at variance {norms[1]:.3g}"
         )
     return found
 

@@ -1,9 +1,9 @@
 """Observables that theories share: what a pair of signals looks like at each depth, solved and sampled.
 
-Two pre-activations with variances p, q and covariance k are what a first Dense layer (weight_var 1, no bias) makes of two inputs
-with that Gram, the rows of L, L L^T = [[p, k], [k, q]]; then the block is applied `depth` times. Every network is shown
-PAIRS such pairs, orthogonal to each other, and observables are averaged over them: each pair obeys the theory, and random
-weights cost more than inputs do.
+Two pre-activations with variances p, q and covariance k are what a first Dense layer (weight_var 1, no bias) makes of
+two inputs with that Gram, the rows of L, L L^T = [[p, k], [k, q]]; then the block is applied `depth` times. Every
+network is shown PAIRS such pairs, orthogonal to each other, and observables are averaged over them: each pair obeys
+the theory, and random weights cost more than inputs do.
 """
 
 import numpy as np
@@ -40,12 +40,10 @@ def solve_pair(block: Layer, case: Case) -> Prediction:
         labels += [f"q at layer {layer}", f"k at layer {layer}"]
         values += [state[1], state[2]]
         scales += [state[1], np.sqrt(state[0] * state[1])]
-    return Prediction(tuple(labels), np.array(values), np.array(scales))
+    return Prediction(tuple(labels), np.array(values, dtype=np.float64), np.array(scales, dtype=np.float64))
 
 
-def sample_pair(
-    block: Layer, case: Case, width: int, rng: np.random.Generator, *, conditional: bool = False
-) -> Array:
+def sample_pair(block: Layer, case: Case, width: int, rng: np.random.Generator, *, conditional: bool = False) -> Array:
     """The same in one network: entries of the empirical Gram behind each block."""
     found = grams(network(block, case.depth), inputs(case), width=width, rng=rng, conditional=conditional)[2:]
     return np.stack(over_pairs(found), axis=1).ravel()
@@ -57,7 +55,7 @@ def solve_gradient(block: Layer, case: Case) -> Prediction:
     for _ in range(case.depth):
         factors.append(float(built("gradient", [q])[0, 0]))
         q = float(built("nngp_diagonal", [q])[0, 0])
-    values = np.cumprod(factors[::-1])
+    values: Array = np.cumprod(factors[::-1], dtype=np.float64)
     labels = tuple(f"gradient {n} blocks before the output" for n in range(1, case.depth + 1))
     return Prediction(labels, values, values)
 

@@ -1,9 +1,9 @@
 """Where a block takes its signals in the limit of depth: fixed points, slopes, depth scales.
 
-q = V(q) is the length a signal settles at, chi_q = V'(q); C(c) = k'(q, q, c q)/q maps correlations, chi_1 = C'(1) is also the
-factor of mean squared gradients, c = C(c) the correlation of any two inputs in the deep limit, chi_c = C'(c);
-xi = -1/log chi the depth over which a deviation falls by e. ordered: chi_1 < 1, chaotic: chi_1 > 1, critical: chi_1 = 1.
-Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (1611.01232).
+q = V(q) is the length a signal settles at, chi_q = V'(q); C(c) = k'(q, q, c q)/q maps correlations, chi_1 = C'(1) is
+also the factor of mean squared gradients, c = C(c) the correlation of any two inputs in the deep limit, chi_c =
+C'(c); xi = -1/log chi the depth over which a deviation falls by e. ordered: chi_1 < 1, chaotic: chi_1 > 1, critical:
+chi_1 = 1. Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (1611.01232).
 """
 
 from dataclasses import asdict, dataclass, field
@@ -84,9 +84,7 @@ def phase(block: Layer, *, q0: float = 1.0) -> Phase:
 def checked_block(block: Any) -> Layer:
     """A block that can be repeated: a layer whose output is of the kind of its input."""
     if not isinstance(block, Layer):
-        raise TypeError(
-            f"a block is a layer such as mf.tanh >> mf.Dense(weight_var=1.5, bias_var=0.05), not {block!r}"
-        )
+        raise TypeError(f"a block is a layer such as mf.tanh >> mf.Dense(weight_var=1.5, bias_var=0.05), not {block!r}")
     if isinstance(block, Pointwise):
         raise ValueError(f"'{block}' alone is not a block: join it with a Dense layer, {block} >> Dense(...)")
     kept = [before for before, after in kinds_through(block).items() if before == after]
@@ -102,7 +100,8 @@ def _two(rows: Any) -> tuple[float, float]:
 
 
 def _correlation(built: Block, q: float, chi_1: float) -> Solution:
-    """The fixed point of C that other correlations are drawn to; C is convex on [0, 1] (Hermite), so it is the lowest."""
+    """The fixed point of C that other correlations are drawn to; C is convex on [0, 1] (Hermite), so it is the
+    lowest."""
     scale = float(built("length", [q])[0, 0])
 
     def c_map(c: float) -> tuple[float, float]:

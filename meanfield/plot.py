@@ -1,6 +1,7 @@
 """Pictures (extra `plot`): depth trajectories with networks beside them, correlation maps, verdicts.
 
-Every function takes an optional matplotlib axes and returns the axes it drew on; `save` writes a figure whole or not at all.
+Every function takes an optional matplotlib axes and returns the axes it drew on; `save` writes a figure whole or not
+at all.
 """
 
 import os
@@ -22,7 +23,8 @@ INK = "tab:blue"
 
 
 def plot(block: Layer, kind: str = "c_map", ax: Any = None, **options: Any) -> Any:
-    """Draw a block: kind "c_map" (its correlation map) or "depth" (lengths and correlations by layer, with networks)."""
+    """Draw a block: kind "c_map" (its correlation map) or "depth" (lengths and correlations by layer, with
+    networks)."""
     if kind not in KINDS:
         raise ValueError(f"unknown picture {kind!r}; known are {', '.join(KINDS)}")
     return KINDS[kind](checked_block(block), ax, **options)

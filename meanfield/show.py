@@ -40,10 +40,9 @@ def rows_table(verdict: "Verdict") -> Table:
 def verdict_table(verdict: "Verdict") -> str:
     widths = ", ".join(str(w) for w in verdict.widths)
     head = f"{verdict.theory} against {verdict.networks}: [bold]{verdict.outcome}[/]"
-    how = f"{verdict.draws} networks at each of the widths {widths}, extrapolated; margin {verdict.margin:.1%}, alpha {verdict.alpha:g}, seed {verdict.seed}"
-    more = (
-        (f"about {verdict.draws_needed} networks at each width would settle it",)
-        if verdict.draws_needed
-        else ()
+    how = (
+        f"{verdict.draws} networks at each of the widths {widths}, extrapolated; "
+        f"margin {verdict.margin:.1%}, alpha {verdict.alpha:g}, seed {verdict.seed}"
     )
+    more = (f"about {verdict.draws_needed} networks at each width would settle it",) if verdict.draws_needed else ()
     return text(head, how, *more, rows_table(verdict))

@@ -22,7 +22,8 @@ Start = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Case:
-    """A block, how often it is repeated, the variances p, q and covariance k of the two pre-activations it starts from."""
+    """A block, how often it is repeated, the variances p, q and covariance k of the two pre-activations it starts
+    from."""
 
     block: Layer
     twin: Layer

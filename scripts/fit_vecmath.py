@@ -24,9 +24,7 @@ def fit(function: Function, low: Any, high: Any, degree: int) -> list[Any]:
     total = [mp.mpf(0)] * (degree + 1)
     previous, current = [mp.mpf(1)], [-middle / half, 1 / half]
     for j in range(degree + 1):
-        weight = (1 if j == 0 else 2) * mp.fdot(
-            (v, mp.cos(j * t)) for v, t in zip(values, angles, strict=True)
-        )
+        weight = (1 if j == 0 else 2) * mp.fdot((v, mp.cos(j * t)) for v, t in zip(values, angles, strict=True))
         for i, c in enumerate(previous):
             total[i] += weight / (degree + 1) * c
         following = [mp.mpf(0)] * (len(current) + 1)

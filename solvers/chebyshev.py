@@ -1,8 +1,8 @@
 """Pair maps by interpolation, for maps too dear to evaluate at every entry of a kernel matrix.
 
-f(p, q, k) at k = sqrt(pq) cos(theta) is smooth in log p, log q and theta even where the activation has kinks (a Gaussian
-smooths them), so tensor Chebyshev interpolation x_j = cos(pi (j + 1/2)/n) converges geometrically. The error of a resolved
-expansion is read off its last coefficients on each axis: they are what doubling n would add.
+f(p, q, k) at k = sqrt(pq) cos(theta) is smooth in log p, log q and theta even where the activation has kinks (a
+Gaussian smooths them), so tensor Chebyshev interpolation x_j = cos(pi (j + 1/2)/n) converges geometrically. The error
+of a resolved expansion is read off its last coefficients on each axis: they are what doubling n would add.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,8 @@ RESOLVED, MOST_ANGLES = 2e-14, 256
 
 @dataclass(frozen=True)
 class Interpolant:
-    """Coefficients (norms, norms, angles, results) over [low, high] for log p, log q, and for theta; `error` is absolute."""
+    """Coefficients (norms, norms, angles, results) over [low, high] for log p, log q, and for theta; `error` is
+    absolute."""
 
     coefficients: Array
     norms: tuple[float, float]
@@ -122,9 +123,7 @@ def _clenshaw(c: Array, x: float) -> float:
 
 
 @cached
-def _apply_row(
-    row: Array, columns: Array, angles: tuple[float, float], p: float, q: Array, state: Array
-) -> None:
+def _apply_row(row: Array, columns: Array, angles: tuple[float, float], p: float, q: Array, state: Array) -> None:
     low, high = angles
     norms, count, results = row.shape
     mixed = np.empty((results, count))

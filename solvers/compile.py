@@ -1,10 +1,10 @@
 """Source text -> compiled functions, kept on disk so that a second process starts warm.
 
-The text becomes a real module file named by the SHA-256 of what it says and of everything it links in (numba's own cache
-notices neither text made by exec nor changes in imported files). Around each function `f` that returns a tuple, two loops
-are written: f_rows over the rows of an array, and on request f_gram over the pairs of a kernel matrix, layers outside,
-entries inside, in strips that stay in the first-level cache.
-A cache is as trusted as code: its folder must be ours alone, and a file whose hash differs from its name is refused.
+The text becomes a real module file named by the SHA-256 of what it says and of everything it links in (numba's own
+cache notices neither text made by exec nor changes in imported files). Around each function `f` that returns a tuple,
+two loops are written: f_rows over the rows of an array, and on request f_gram over the pairs of a kernel matrix,
+layers outside, entries inside, in strips that stay in the first-level cache. A cache is as trusted as code: its
+folder must be ours alone, and a file whose hash differs from its name is refused.
 """
 
 import ast
@@ -80,9 +80,7 @@ def load(text: str, gram: Mapping[str, int] | None = None) -> ModuleType:
     if not path.exists():
         _write(path, full)
     if path.read_text() != full:
-        raise UntrustedCache(
-            f"{path} does not hold the text its name stands for: delete the folder {path.parent}"
-        )
+        raise UntrustedCache(f"{path} does not hold the text its name stands for: delete the folder {path.parent}")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

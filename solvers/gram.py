@@ -1,12 +1,14 @@
-"""Kernel matrices: what is done to every pair of points, in row blocks, by threads, for the lower triangle where that is all.
+"""Kernel matrices: what is done to every pair of points, in row blocks, by threads, for the lower triangle where that
+is all.
 
-The work of row i of a triangle is i entries, so blocks are cut at equal areas. The result does not depend on the number of
-threads: every entry is computed by one thread from its own inputs alone.
+The work of row i of a triangle is i entries, so blocks are cut at equal areas. The result does not depend on the
+number of threads: every entry is computed by one thread from its own inputs alone.
 """
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from math import sqrt
 
 import numpy as np
@@ -24,16 +26,14 @@ def row_blocks(rows: int, *, triangle: bool, threads: int) -> list[tuple[int, in
     """
     count = min(rows, BLOCKS_PER_THREAD * threads)
     cuts = [round(rows * (sqrt(i / count) if triangle else i / count)) for i in range(count + 1)]
-    return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+    return [(a, b) for a, b in pairwise(cuts) if b > a]
 
 
 def in_threads(task: Callable[[tuple[int, int]], None], rows: int, *, triangle: bool) -> None:
     """Run a task on every block of rows, on all cores."""
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
-        for done in [
-            pool.submit(task, block) for block in row_blocks(rows, triangle=triangle, threads=threads)
-        ]:
+        for done in [pool.submit(task, block) for block in row_blocks(rows, triangle=triangle, threads=threads)]:
             done.result()
 
 

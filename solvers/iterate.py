@@ -1,9 +1,10 @@
 """Orbits and fixed points of scalar maps with known slope.
 
-A fixed point x = f(x) is looked for downstream: from the start, in the direction in which the map moves, until f(x) - x changes
-sign, then by Newton's step x - (f - x)/(f' - 1) inside the bracket, halved whenever the step would leave it. So the point found
-is one that the orbit is drawn to, and a marginal or repelling one at the start is reported with its slope, not passed over.
-Failure is a value: a Solution says why it has none, and raises only when it is unwrapped.
+A fixed point x = f(x) is looked for downstream: from the start, in the direction in which the map moves, until f(x) -
+x changes sign, then by Newton's step x - (f - x)/(f' - 1) inside the bracket, halved whenever the step would leave
+it. So the point found is one that the orbit is drawn to, and a marginal or repelling one at the start is reported
+with its slope, not passed over. Failure is a value: a Solution says why it has none, and raises only when it is
+unwrapped.
 """
 
 from collections.abc import Callable
@@ -42,9 +43,7 @@ class Solution:
     def unwrap(self) -> float:
         """The value; NotConverged with the reason if there is none."""
         if self.result not in (Result.FOUND, Result.VANISHES):
-            raise NotConverged(
-                f"no fixed point: {self.result.value} (after {self.steps} steps, at {self.value:.6g})"
-            )
+            raise NotConverged(f"no fixed point: {self.result.value} (after {self.steps} steps, at {self.value:.6g})")
         return self.value
 
 
@@ -95,8 +94,4 @@ def root(f: Function, low: float, high: float, *, steps: int = 0, max_steps: int
         if gap == 0 or after in (low, high) or abs(after - x) <= 2e-16 * abs(x):
             return best
         x = after
-    return (
-        best
-        if best.residual <= 1e-12 * abs(best.value)
-        else Solution(x, slope, abs(gap), steps, Result.STEPS)
-    )
+    return best if best.residual <= 1e-12 * abs(best.value) else Solution(x, slope, abs(gap), steps, Result.STEPS)

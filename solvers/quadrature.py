@@ -47,9 +47,7 @@ X8, W8 = _rule(
 )
 N12 = [0.1252334085114689, 0.3678314989981802, 0.5873179542866175, 0.7699026741943047]
 V12 = [0.24914704581340277, 0.2334925365383548, 0.20316742672306592, 0.16007832854334622]
-X12, W12 = _rule(
-    [*N12, 0.9041172563704749, 0.9815606342467192], [*V12, 0.10693932599531843, 0.04717533638651183]
-)
+X12, W12 = _rule([*N12, 0.9041172563704749, 0.9815606342467192], [*V12, 0.10693932599531843, 0.04717533638651183])
 
 
 def linked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -180,9 +178,7 @@ def _inner(g: Function, shift: float, slope: float, reach: float, landmarks: Lan
 
 
 @linked
-def _strip(
-    f: Function, g: Function, turn: Turn, ends: Pair, zeros: Vector, landmarks: Landmarks, rule: Rule
-) -> float:
+def _strip(f: Function, g: Function, turn: Turn, ends: Pair, zeros: Vector, landmarks: Landmarks, rule: Rule) -> float:
     """The part of E f g with z between the ends, (z, w) in the disc; `zeros` are the marks of g over √q."""
     root_p, root_q, c, s = turn
     nodes, weights = rule

@@ -31,9 +31,7 @@ TWINS: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in (*BORROWED, "exp", "expm1", "tanh", "sinh", "cosh")},
     **{"asin": np.arcsin, "acos": np.arccos, "atan2": np.arctan2, "erf": math.erf, "erfc": math.erfc},
     "_exp_times": lambda a, b, factor: 0.5 * np.exp(0.5 * (a + b)) * factor * np.exp(0.5 * (a + b)),
-    "_fma": lambda a, b, c: (
-        float(Fraction(a) * Fraction(b) + Fraction(c)) if math.isfinite(a + b + c) else a * b + c
-    ),
+    "_fma": lambda a, b, c: float(Fraction(a) * Fraction(b) + Fraction(c)) if math.isfinite(a + b + c) else a * b + c,
     "_balance": lambda a: 2.0 ** -(max(math.frexp(a)[1], -1021) // 2),
 }
 _inline = njit(forceinline=True, **OPTIONS)

@@ -8,7 +8,9 @@ from typing import Any
 
 import sympy as sp
 
-from symbolic.functions import X, sigmoid as _sigmoid, softplus as _softplus
+from symbolic.functions import X
+from symbolic.functions import sigmoid as _sigmoid
+from symbolic.functions import softplus as _softplus
 from symbolic.networks import Pointwise
 from symbolic.parse import ParseError, parse
 
@@ -72,7 +74,8 @@ def activation(given: Any) -> Pointwise:
         near = get_close_matches(name, ACTIVATIONS, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ParseError(
-            f"unknown activation {given!r}: {hint}Known are {', '.join(ACTIVATIONS)}, or a formula in x such as 'x*tanh(x)'",
+            f"unknown activation {given!r}: {hint}"
+            f"Known are {', '.join(ACTIVATIONS)}, or a formula in x such as 'x*tanh(x)'",
             given,
         )
     return Pointwise(given.strip(), parse(given))
@@ -85,4 +88,4 @@ def _in_x(given: sp.Expr) -> sp.Expr:
     if len(variables) > 1:
         names = ", ".join(sorted(str(s) for s in free))
         raise ValueError(f"which of {names} is the variable of {given}? Name it x, once")
-    return given.subs({s: X for s in variables})
+    return given.subs(dict.fromkeys(variables, X))

@@ -1,10 +1,10 @@
 """Closing a mean into a formula: E f(u) g(v) for sums of x^n exp(a x^2 + b x) T(x), T one of 1, step, erf(s x), delta.
 
-1. Each Gaussian factor tilts the law: exp(a u^2 + c v^2) turns (p, q, k) into the covariance (S^-1 - 2 diag(a, c))^-1 at the
-   price det(1 - 2 diag(a, c) S)^(-1/2); linear exponents (sin, cos, exp) shift the mean.
-2. Stein: E u F(u) G(v) = p E F'(u) G(v) + k E F(u) G'(v) lowers the powers; T' is a delta or a Gaussian factor again.
-3. What is left is E T(u) T(v): 1, 1/2, 0, an orthant probability, an arcsine, a density at the origin.
-Whatever is no such sum stays open, and is integrated numerically by whoever needs its value.
+1. Each Gaussian factor tilts the law: exp(a u^2 + c v^2) turns (p, q, k) into the covariance (S^-1 - 2 diag(a, c))^-1
+at the price det(1 - 2 diag(a, c) S)^(-1/2); linear exponents (sin, cos, exp) shift the mean. 2. Stein: E u F(u) G(v)
+= p E F'(u) G(v) + k E F(u) G'(v) lowers the powers; T' is a delta or a Gaussian factor again. 3. What is left is E
+T(u) T(v): 1, 1/2, 0, an orthant probability, an arcsine, a density at the origin. Whatever is no such sum stays open,
+and is integrated numerically by whoever needs its value.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,34 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sympy import (
-    Abs, Add, DiracDelta, Expr, Heaviside, I, Max, Min, Mul, Piecewise, Poly, PolynomialError, S, asin, binomial, cancel, cos, cosh, erf,
-    erfc, exp, expand, factor_terms, pi, sign, sin, sinh, sqrt,
+    Abs,
+    Add,
+    DiracDelta,
+    Expr,
+    Heaviside,
+    I,
+    Max,
+    Min,
+    Mul,
+    Piecewise,
+    Poly,
+    PolynomialError,
+    S,
+    asin,
+    binomial,
+    cancel,
+    cos,
+    cosh,
+    erf,
+    erfc,
+    exp,
+    expand,
+    factor_terms,
+    pi,
+    sign,
+    sin,
+    sinh,
+    sqrt,
 )  # fmt: skip
 
 from symbolic.functions import Orthant, Ramp, X
@@ -91,9 +117,7 @@ def _join(first: Expr, second: Expr) -> Expr | None:
     one, two = ([e for e in Mul.make_args(term) if isinstance(e, exp)] for term in (first, second))
     if len(one) != 1 or len(two) != 1:
         return None
-    weight, other = (
-        Mul(*(e for e in Mul.make_args(term) if not isinstance(e, exp))) for term in (first, second)
-    )
+    weight, other = (Mul(*(e for e in Mul.make_args(term) if not isinstance(e, exp))) for term in (first, second))
     if weight not in (other, -other):
         return None
     middle, half = (

@@ -1,8 +1,8 @@
 """The edge of chaos of a block act >> Dense as a curve in the length q of its fixed point.
 
-chi_1 = dk'/dk at k = p = q, V = q'; the curve solves chi_1 = 1 for weight_var and V = q for bias_var:
-for phi >> Dense: weight_var = 1/E phi'(u)^2, bias_var = q - weight_var E phi(u)^2 (a point of the curve only where >= 0),
-and a length fixed point there is stable if chi_q = dV/dq < 1.  Poole et al. 2016, Schoenholz et al. 2017.
+chi_1 = dk'/dk at k = p = q, V = q'; the curve solves chi_1 = 1 for weight_var and V = q for bias_var: for phi >>
+Dense: weight_var = 1/E phi'(u)^2, bias_var = q - weight_var E phi(u)^2 (a point of the curve only where >= 0), and a
+length fixed point there is stable if chi_q = dV/dq < 1.  Poole et al. 2016, Schoenholz et al. 2017.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,8 @@ def edge_of_chaos(layer: Layer) -> Curve:
     if unknown:
         names = " and ".join(s.name for s in unknown)
         raise NoEdge(
-            f"the edge of chaos is sought in weight_var and bias_var, but {names} of '{layer}' is not free: write Dense()"
+            f"the edge of chaos is sought in weight_var and bias_var, "
+            f"but {names} of '{layer}' is not free: write Dense()"
         )
     together = {p: q, k: q}
     variance, slope = length.raw[0], pair.raw[2].diff(k).subs(together, simultaneous=True)

@@ -6,13 +6,15 @@ helper function f0, f1, ... and its landmarks. The reader of the text decides ho
 An expression without a word is an error here, never a silent fallback.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from keyword import iskeyword
 
 import sympy as sp
 from sympy import Expr, Function, Symbol
 
 from symbolic.closing import close
-from symbolic.functions import X, Orthant, Ramp, sigmoid, softplus
+from symbolic.functions import Orthant, Ramp, X, sigmoid, softplus
 from symbolic.gaussian import Mean, PairMean
 from symbolic.landmarks import landmarks
 
@@ -35,6 +37,7 @@ VOCABULARY = (
     "checked_mean",
     "checked_pair_mean",
 )
+_EXTREME: dict[type, str] = {sp.Max: "maximum", sp.Min: "minimum"}
 Functions = Mapping[str, tuple[Sequence[Symbol], Sequence[Expr]]]
 
 
@@ -53,9 +56,7 @@ def emit(functions: Functions, title: str = "") -> str:
         return (q*q/(1.0 + q),)
     """
     helpers = _Helpers()
-    bodies = [
-        _function(name, args, [close(e) for e in exprs], helpers) for name, (args, exprs) in functions.items()
-    ]
+    bodies = [_function(name, args, [close(e) for e in exprs], helpers) for name, (args, exprs) in functions.items()]
     head = [f'"""{title}"""'] if title else []
     return "\n\n\n".join((*head, *helpers.texts, *bodies))
 
@@ -71,17 +72,14 @@ class _Helpers:
         if body not in self.names:
             if body.free_symbols - {X}:
                 extra = ", ".join(sorted(s.name for s in body.free_symbols - {X}))
-                raise Unprintable(
-                    f"the mean of {body} has no formula and needs numbers for {extra}: give them values"
-                )
+                raise Unprintable(f"the mean of {body} has no formula and needs numbers for {extra}: give them values")
             if body.has(sp.DiracDelta):
                 raise Unprintable(
-                    f"the mean of {body} does not exist as a number: the activation jumps, and its derivative is a delta"
+                    f"the mean of {body} does not exist as a number: "
+                    "the activation jumps, and its derivative is a delta"
                 )
             name = self.names[body] = f"f{len(self.names)}"
-            self.texts.append(
-                f"{_function(name, [X], [body], self, single=True)}\n\n\n{name}_marks = {_marks(body)}"
-            )
+            self.texts.append(f"{_function(name, [X], [body], self, single=True)}\n\n\n{name}_marks = {_marks(body)}")
         return self.names[body]
 
 
@@ -92,7 +90,9 @@ def _marks(body: Expr) -> str:
 def _function(
     name: str, args: Sequence[Symbol], exprs: Sequence[Expr], helpers: _Helpers, *, single: bool = False
 ) -> str:
-    names: dict[Symbol, str] = {s: s.name for s in args}
+    names: dict[Symbol, str] = {s: _argument(s) for s in args}
+    if len(set(names.values())) < len(args):
+        raise Unprintable(f"two of the arguments {', '.join(names.values())} share a name: rename one")
     calls, results = _name_means([_stable(e) for e in exprs], helpers)
     inner = [a for _, parts in calls.values() for a in parts]
     shared, reduced = sp.cse([*inner, *results], symbols=(Symbol(f"_x{i}") for i in range(10**6)))
@@ -128,9 +128,19 @@ def _function(
     return "\n".join((head, *lines, f"    return {returned}"))
 
 
-def _name_means(
-    exprs: list[Expr], helpers: _Helpers
-) -> tuple[dict[Symbol, tuple[str, list[Expr]]], list[Expr]]:
+def _argument(symbol: Symbol) -> str:
+    name = symbol.name
+    if (
+        not name.isidentifier()
+        or iskeyword(name)
+        or name in VOCABULARY
+        or re.fullmatch(r"array|[fv]\d+(_marks)?", name)
+    ):
+        raise Unprintable(f"the symbol {name} cannot be the name of an argument in Python here: rename it")
+    return name
+
+
+def _name_means(exprs: list[Expr], helpers: _Helpers) -> tuple[dict[Symbol, tuple[str, list[Expr]]], list[Expr]]:
     """Replace means by symbols, innermost first, so that nothing reaches into an integrand."""
     calls: dict[Symbol, tuple[str, list[Expr]]] = {}
     while any(e.has(Mean, PairMean) for e in exprs):
@@ -217,9 +227,8 @@ def _say(expr: Expr, names: Mapping[Symbol, str]) -> str:
     if expr.is_Pow:
         return _power(expr.base, expr.exp, say)
     if isinstance(expr, sp.Max | sp.Min):
-        word = "maximum" if isinstance(expr, sp.Max) else "minimum"
         *rest, last = [say(a) for a in expr.args]
-        return "".join(f"{word}({a}, " for a in rest) + last + ")" * len(rest)
+        return "".join(f"{_EXTREME[type(expr)]}({a}, " for a in rest) + last + ")" * len(rest)
     if isinstance(expr, sp.Piecewise):
         return _branches(expr, say)
     if isinstance(expr, sp.asin | sp.acos):
@@ -228,13 +237,11 @@ def _say(expr: Expr, names: Mapping[Symbol, str]) -> str:
         return f"maximum({say(expr.args[0])}, 0.0)"
     if isinstance(expr, sp.Heaviside):
         return f"heaviside({say(expr.args[0])})"
-    word = WORDS.get(type(expr)) or (
+    word: str | None = WORDS.get(type(expr)) or (
         expr.func.__name__ if expr.func in (_expm1, _exp_sinh, _exp_cosh) else None
     )
     if word is None:
-        raise Unprintable(
-            f"no word for {type(expr).__name__} in {expr}; known are {', '.join(sorted(VOCABULARY))}"
-        )
+        raise Unprintable(f"no word for {type(expr).__name__} in {expr}; known are {', '.join(sorted(VOCABULARY))}")
     return f"{word}({', '.join(say(a) for a in expr.args)})"
 
 
@@ -246,9 +253,7 @@ def _quotient(expr: Expr, say: Callable[[Expr], str]) -> str:
         return text
     under = "*".join(say(b) for b in below)
     one = below[0]
-    bare = len(below) == 1 and (
-        one.is_Atom or one.is_Add or one.is_Function or (one.is_Pow and one.exp == sp.S.Half)
-    )
+    bare = len(below) == 1 and (one.is_Atom or one.is_Add or one.is_Function or (one.is_Pow and one.exp == sp.S.Half))
     return f"{text}/{under}" if bare else f"{text}/({under})"
 
 

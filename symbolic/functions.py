@@ -1,9 +1,9 @@
 """Words that SymPy lacks: the variable of an activation, logistic functions, and two orthant moments.
 
-sigmoid(x) = 1/(1 + exp(-x)), softplus(x) = log(1 + exp(x)); for centred Gaussians with variances p, q and covariance k
-Orthant(p, q, k) = P(u > 0, v > 0) = 1/4 + asin(k/sqrt(pq))/(2 pi),
-Ramp(p, q, k) = E[max(u, 0) max(v, 0)] = (sqrt(pq - k^2) + k (pi - acos(k/sqrt(pq))))/(2 pi)   (Cho and Saul 2009, n = 0, 1).
-They stay whole until they are shown, because their elementary forms lose every digit near correlation -1.
+sigmoid(x) = 1/(1 + exp(-x)), softplus(x) = log(1 + exp(x)); for centred Gaussians with variances p, q and covariance
+k Orthant(p, q, k) = P(u > 0, v > 0) = 1/4 + asin(k/sqrt(pq))/(2 pi), Ramp(p, q, k) = E[max(u, 0) max(v, 0)] =
+(sqrt(pq - k^2) + k (pi - acos(k/sqrt(pq))))/(2 pi)   (Cho and Saul 2009, n = 0, 1). They stay whole until they are
+shown, because their elementary forms lose every digit near correlation -1.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Where an activation is not smooth, or turns: the points at which quadrature has to be split or refined.
 
-A kink or jump of Max, Min, Abs, sign, Heaviside, Piecewise sits at a root of its argument; a transition of tanh(a x + b),
-erf, sigmoid, exp, ... is centred where its argument vanishes. Both are found in the formula, never by sampling.
+A kink or jump of Max, Min, Abs, sign, Heaviside, Piecewise sits at a root of its argument; a transition of tanh(a x +
+b), erf, sigmoid, exp, ... is centred where its argument vanishes. Both are found in the formula, never by sampling.
 """
 
 from collections.abc import Iterator

@@ -1,30 +1,39 @@
 """A map from state to state, the one object every limit derives and every solver iterates.
 
-`raw` holds the update with its means open, because a mean must be differentiated first and closed afterwards (the closed
-ReLU dual differentiated twice gives NaN at correlation 1); `update` shows it closed, as a paper would print it.
+`raw` holds the update with its means open, because a mean must be differentiated first and closed afterwards (the
+closed ReLU dual differentiated twice gives NaN at correlation 1); `update` shows it closed, as a paper would print
+it.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sympy import Eq, Expr, Matrix, Symbol, latex
 
 from symbolic.closing import close
 from symbolic.functions import elementary
 from symbolic.gaussian import Mean, PairMean
-from symbolic.networks import BIAS_VAR, WEIGHT_VAR
+from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Layer
+
+if TYPE_CHECKING:
+    from symbolic.critical import Curve
 
 LETTERS = {WEIGHT_VAR: r"\sigma_w^2", BIAS_VAR: r"\sigma_b^2"}
 
 
 @dataclass(frozen=True)
 class Map:
-    """state -> raw(state); `name` is the block it was derived of, `limit` says what the state means."""
+    """state -> raw(state), derived of the block `layer`; `limit` says what the state means."""
 
-    name: str
+    layer: Layer
     limit: str
     state: tuple[Symbol, ...]
     raw: tuple[Expr, ...]
+
+    @property
+    def name(self) -> str:
+        return str(self.layer)
 
     @cached_property
     def update(self) -> tuple[Expr, ...]:
@@ -50,13 +59,20 @@ class Map:
         """d update_i/d state_j by Price's theorem, closed where a formula exists."""
         return self.slopes().applyfunc(lambda e: elementary(close(e)))
 
+    def edge_of_chaos(self) -> "Curve":
+        """The critical curve weight_var(q), bias_var(q), exactly; NoEdge (a ValueError) where there is none."""
+        from symbolic.critical import edge_of_chaos
+
+        return edge_of_chaos(self.layer)
+
     def __rshift__(self, other: "Map") -> "Map":
         """First this map, then the other."""
         if not isinstance(other, Map) or self.limit != other.limit:
-            raise TypeError(f"only maps of the same limit compose, and {other!r} is not one of {self.limit}")
+            given = f"'{other.name}' is a map of {other.limit}" if isinstance(other, Map) else f"{other!r} is no map"
+            raise TypeError(f"only maps of the same limit compose: this one is of {self.limit}, and {given}")
         inner = dict(zip(other.state, self.raw, strict=True))
         after = tuple(e.subs(inner, simultaneous=True) for e in other.raw)
-        return Map(f"{self.name} >> {other.name}", self.limit, self.state, after)
+        return Map(self.layer >> other.layer, self.limit, self.state, after)
 
     def __str__(self) -> str:
         lines = (f"  {s}' = {e}" for s, e in zip(self.state, self.update, strict=True))

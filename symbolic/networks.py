@@ -1,8 +1,9 @@
 """Networks as data: layers joined by >> (in series), + (independent branches), a * (scale) and ** (repeat).
 
-A pre-activation is Gaussian in the infinite-width limit; what leaves an activation or a dropout mask is not ("features"),
-and only a Dense layer, which sums over fresh weights, makes it Gaussian again. Branches of a sum may be added because
-their fresh weights make them uncorrelated. What the theory does not cover is refused where it is written down.
+A pre-activation is Gaussian in the infinite-width limit; what leaves an activation or a dropout mask is not
+("features"), and only a Dense layer, which sums over fresh weights, makes it Gaussian again. Branches of a sum may be
+added because their fresh weights make them uncorrelated. What the theory does not cover is refused where it is
+written down.
 """
 
 from collections.abc import Iterator
@@ -31,19 +32,11 @@ def _decimal(value: float) -> Expr:
 
 def quantity(name: str, value: Any, *, low: float, high: float | None = None, open_low: bool = False) -> Expr:
     """A finite real number in range, or any SymPy expression that is not a number; ValueError or TypeError else."""
-    if (
-        isinstance(value, str | bytes | bool)
-        or not isinstance(value, int | float | Expr)
-        and not hasattr(value, "__float__")
+    if isinstance(value, str | bytes | bool) or (
+        not isinstance(value, int | float | Expr) and not hasattr(value, "__float__")
     ):
         raise TypeError(f"{name} must be a number or a SymPy expression, not {value!r}")
-    expr = (
-        value
-        if isinstance(value, Expr)
-        else Integer(value)
-        if isinstance(value, int)
-        else _decimal(float(value))
-    )
+    expr = value if isinstance(value, Expr) else Integer(value) if isinstance(value, int) else _decimal(float(value))
     if not expr.is_number:
         return expr
     wanted = f" and {'greater than' if open_low else 'at least'} {low:g}" if isfinite(low) else ""
@@ -251,9 +244,7 @@ def kinds_through(layer: Layer) -> dict[str, str]:
 def kind_after(layer: Layer, kind: str) -> str:
     """The kind of signal that leaves the layer when `kind` enters; NoRule where the theory does not apply."""
     known = sorted(c.__name__ for c in kind_after.registry if c is not object)
-    raise NoRule(
-        f"nothing is known about the layer '{layer}' ({type(layer).__name__}); known are {', '.join(known)}"
-    )
+    raise NoRule(f"nothing is known about the layer '{layer}' ({type(layer).__name__}); known are {', '.join(known)}")
 
 
 @kind_after.register(Identity)
@@ -272,7 +263,8 @@ def _(layer: Dense, kind: str) -> str:
 def _(layer: Pointwise, kind: str) -> str:
     if kind == FEATURES:
         raise NoRule(
-            f"'{layer}' needs a Gaussian pre-activation, but an activation or dropout mask comes before it: put a Dense layer between"
+            f"'{layer}' needs a Gaussian pre-activation, but an activation or dropout mask comes before it: "
+            "put a Dense layer between"
         )
     return FEATURES
 
@@ -348,9 +340,7 @@ def with_symbols(layer: Layer) -> tuple[Layer, dict[str, Expr]]:
         if isinstance(value, tuple):
             return tuple(visit(v, name) for v in value)
         if isinstance(value, Expr) and value.is_number:
-            symbol = Symbol(
-                f"{name}_{len(values)}", real=True, **{"nonnegative": True} if name != "factor" else {}
-            )
+            symbol = Symbol(f"{name}_{len(values)}", real=True, **{"nonnegative": True} if name != "factor" else {})
             values[symbol.name] = value
             return symbol
         return value

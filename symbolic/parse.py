@@ -287,9 +287,7 @@ def power(base: Expr, exponent: Expr) -> Expr:
     if exponent.is_number:
         return constant_power(base, exponent)
     if base.is_number and not base.is_positive:
-        raise Refusal(
-            f"a constant under a variable exponent must be positive, got {str(base)[:40]}; change the base"
-        )
+        raise Refusal(f"a constant under a variable exponent must be positive, got {str(base)[:40]}; change the base")
     check_exponents(exponent)
     return base**exponent
 
@@ -297,9 +295,7 @@ def power(base: Expr, exponent: Expr) -> Expr:
 def constant_power(base: Expr, exponent: Expr) -> Expr:
     if not exponent.is_Rational or exponent.q > MAX_DENOMINATOR:
         given = str(exponent)[:40]
-        raise Refusal(
-            f"constant exponents are fractions over at most {MAX_DENOMINATOR}, got {given}; round it"
-        )
+        raise Refusal(f"constant exponents are fractions over at most {MAX_DENOMINATOR}, got {given}; round it")
     check_exponents(exponent)
     if base.is_zero and exponent < 0:
         raise Refusal("zero to a negative power is a division by zero; change the base")
@@ -317,9 +313,7 @@ def check_exponents(exponent: Expr, factor: Expr | int = 1) -> None:
     """Any number in an exponent can become the exponent: 2**(x + 10**9)/2**x, exp(10**9*log(2))."""
     largest = factor * max((abs(r) for r in exponent.atoms(Rational)), default=1)
     if largest > MAX_EXPONENT:
-        raise Refusal(
-            f"numbers in exponents go up to {MAX_EXPONENT}, got {str(largest)[:40]}; use a smaller power"
-        )
+        raise Refusal(f"numbers in exponents go up to {MAX_EXPONENT}, got {str(largest)[:40]}; use a smaller power")
 
 
 def exponential(f: Callable[[Expr], Expr]) -> Callable[[Expr], Expr]:

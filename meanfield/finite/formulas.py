@@ -33,9 +33,7 @@ def evaluate(formula: Expr, x: Array) -> Array:
         y = np.asarray(compiled(formula)(x))
     if not np.isfinite(y).all():
         where = x[~np.isfinite(np.broadcast_to(y, x.shape))]
-        raise ValueError(
-            f"the activation {formula} is not a finite real number at x = {float(where.flat[0]):.6g}"
-        )
+        raise ValueError(f"the activation {formula} is not a finite real number at x = {float(where.flat[0]):.6g}")
     return np.broadcast_to(np.asarray(y, dtype=np.float64), x.shape)
 
 
@@ -44,15 +42,11 @@ def compiled(formula: Expr) -> Callable[[Array], Array]:
     """The formula as a NumPy function of x; ValueError for a symbol without a value or a word NumPy lacks."""
     missing = sorted(s.name for s in formula.free_symbols - {X})
     if missing:
-        raise ValueError(
-            f"{' and '.join(missing)} in the activation {formula} has no value: substitute a number"
-        )
+        raise ValueError(f"{' and '.join(missing)} in the activation {formula} has no value: substitute a number")
     spelled = formula.replace(
         lambda e: isinstance(e, Whole) and not isinstance(e, sigmoid | softplus), lambda e: e.elementary()
     ).replace(sp.Heaviside, lambda x, at_zero=sp.S.Half: _step(x, at_zero))
-    function: Callable[[Array], Array] = sp.lambdify(
-        [X], spelled, modules=[_WORDS, "scipy", "numpy"], cse=True
-    )
+    function: Callable[[Array], Array] = sp.lambdify([X], spelled, modules=[_WORDS, "scipy", "numpy"], cse=True)
     try:
         with np.errstate(all="ignore"):
             function(np.ones(1))

@@ -22,9 +22,7 @@ def inputs(x: Any) -> Array:
     if array.dtype.kind not in "biuf":
         raise TypeError(f"x must hold real numbers, not {array.dtype}")
     if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(
-            f"x must be a matrix (points, features), both at least 1, not of shape {array.shape}"
-        )
+        raise ValueError(f"x must be a matrix (points, features), both at least 1, not of shape {array.shape}")
     if not np.isfinite(array).all():
         row, column = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"x must be finite, but x[{row}, {column}] is {array[row, column]}")
@@ -33,16 +31,12 @@ def inputs(x: Any) -> Array:
 
 def _expanded(network: Layer) -> Iterator[Layer]:
     if not isinstance(network, Layer):
-        raise TypeError(
-            f"a network is made of layers such as mf.tanh >> mf.Dense(1.5, 0.05), not of {network!r}"
-        )
+        raise TypeError(f"a network is made of layers such as mf.tanh >> mf.Dense(1.5, 0.05), not of {network!r}")
     for block, times in blocks(network):
         yield from repeat(block, times)
 
 
-def grams(
-    network: Layer, x: Any, *, width: int, rng: np.random.Generator, conditional: bool = False
-) -> Array:
+def grams(network: Layer, x: Any, *, width: int, rng: np.random.Generator, conditional: bool = False) -> Array:
     """y y^T/fan at the input and after each block: (depth + 1, points, points)."""
     y, draw = inputs(x), Draw(width, rng, conditional)
     found = [y @ y.T / y.shape[-1]]

@@ -120,6 +120,4 @@ def sample(
     def observe(rng: np.random.Generator) -> Array:
         return grams(network, points, width=width, rng=rng, conditional=conditional)
 
-    return Sample(
-        draw_many(observe, width=width, start=0, stop=draws, seed=root, threads=threads), width, root
-    )
+    return Sample(draw_many(observe, width=width, start=0, stop=draws, seed=root, threads=threads), width, root)

@@ -1,15 +1,15 @@
-"""Jacot, Gabriel, Hongler 2018, Neural tangent kernel, arXiv 1806.07572; Lee et al. 2019, Wide networks evolve as linear models, 1902.06720.
+"""Jacot, Gabriel, Hongler 2018, Neural tangent kernel, arXiv 1806.07572; Lee et al. 2019, Wide networks evolve as
+linear models, 1902.06720.
 
 Theta' = K' + Theta sigma_w^2 E phi'(u) phi'(v), Theta = K at the first layer, all weights and biases trained in the NTK
 parametrisation. Recalled and checked numerically, not re-read in the papers.
 """
 
+from meanfield.observe import sample_tangent, solve_tangent
+from meanfield.theory import Case, Theory
 from symbolic.activations import ACTIVATIONS
 from symbolic.limits import derive
 from symbolic.networks import Dense
-
-from meanfield.observe import sample_tangent, solve_tangent
-from meanfield.theory import Case, Theory
 
 _ERF, _RELU = ACTIVATIONS["erf"], ACTIVATIONS["relu"]
 

@@ -1,15 +1,16 @@
-"""Poole, Lahiri, Raghu, Sohl-Dickstein, Ganguli 2016, Exponential expressivity through transient chaos, arXiv 1606.05340.
+"""Poole, Lahiri, Raghu, Sohl-Dickstein, Ganguli 2016, Exponential expressivity through transient chaos, arXiv
+1606.05340.
 
-Length map q' = sigma_w^2 E phi(sqrt(q) z)^2 + sigma_b^2; covariance map k' = sigma_w^2 E phi(u) phi(v) + sigma_b^2 with (u, v) of
-variances p, q and covariance k. Formulas recalled from the literature and checked numerically, not re-read in the paper.
+Length map q' = sigma_w^2 E phi(sqrt(q) z)^2 + sigma_b^2; covariance map k' = sigma_w^2 E phi(u) phi(v) + sigma_b^2
+with (u, v) of variances p, q and covariance k. Formulas recalled from the literature and checked numerically, not
+re-read in the paper.
 """
-
-from symbolic.activations import ACTIVATIONS
-from symbolic.limits import derive
-from symbolic.networks import Dense
 
 from meanfield.observe import sample_pair, solve_pair
 from meanfield.theory import Case, Theory
+from symbolic.activations import ACTIVATIONS
+from symbolic.limits import derive
+from symbolic.networks import Dense
 
 _TANH, _ERF = ACTIVATIONS["tanh"], ACTIVATIONS["erf"]
 

@@ -8,7 +8,7 @@ output to input. A limit is a function on layers: a layer and a limit meet by re
 from collections.abc import Callable
 from difflib import get_close_matches
 
-from sympy import Expr, S, Symbol
+from sympy import Dummy, Expr, S, Symbol
 
 from symbolic.gaussian import g, k, p, q, t
 from symbolic.limits.gradient import factor
@@ -36,14 +36,16 @@ LIMITS: dict[str, tuple[State, Callable[[Layer], tuple[Expr, ...]]]] = {
 
 
 def readable(layer: Layer, kind: str) -> Layer:
-    """The layer, if its rules apply to a signal of this kind; NoRule for a LayerNorm that reads the mean of features."""
+    """The layer, if its rules apply to a signal of this kind; NoRule for a LayerNorm that reads the mean of
+    features."""
     if kind == FEATURES:
-        mean = Symbol("mean", real=True)
+        mean = Dummy("mean", real=True)
         if moments(layer, Moments(q, mean)).q.has(mean) or cross(
             layer, Pair(Moments(p, mean), Moments(q, mean), k)
         ).has(mean):
             raise NoRule(
-                f"'{layer}' normalises by the mean of a signal that is not Gaussian and whose mean is not known here: put a Dense layer before it, or use RMSNorm"
+                f"'{layer}' normalises by the mean of a signal that is not Gaussian and whose mean is not known here: "
+                "put a Dense layer before it, or use RMSNorm"
             )
     return layer
 
@@ -68,11 +70,9 @@ def derive(layer: Layer, limit: str = "nngp") -> Map:
     parts = list(blocks(layer))
     if len(parts) != 1 or (isinstance(layer, Repeat) and parts[0][1] > 1):
         listed = "; ".join(str(part) for part, _ in parts)
-        raise ValueError(
-            f"depth is iterated, never composed: derive one block of this network at a time ({listed})"
-        )
+        raise ValueError(f"depth is iterated, never composed: derive one block of this network at a time ({listed})")
     state, rule = LIMITS[limit]
-    return Map(str(layer), limit, state, tuple(S(e) for e in rule(parts[0][0])))
+    return Map(layer, limit, state, tuple(S(e) for e in rule(parts[0][0])))
 
 
 __all__ = ["LIMITS", "Moments", "NoRule", "Pair", "derive", "readable"]

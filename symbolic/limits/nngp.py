@@ -1,9 +1,10 @@
 """The Gaussian-process limit: second moments of one signal and of two.
 
-For pre-activations of variance q, p and covariance k: Dense q' = w q + b, k' = w k + b;  phi q' = E phi(u)^2, k' = E phi(u) phi(v);
-dropout q' = q/keep, k' = k;  RMSNorm k' = k/sqrt(pq);  LayerNorm k' = (k - m n)/sqrt((p - m^2)(q - n^2)), m, n the means over
-neurons (zero before an activation, E phi behind it);  a sum adds, a scale a multiplies by a^2.
-Poole et al. 2016 (arXiv 1606.05340), Lee et al. 2018 (1711.00165); normalisation and dropout derived here, not read there.
+For pre-activations of variance q, p and covariance k: Dense q' = w q + b, k' = w k + b;  phi q' = E phi(u)^2, k' = E
+phi(u) phi(v); dropout q' = q/keep, k' = k;  RMSNorm k' = k/sqrt(pq);  LayerNorm k' = (k - m n)/sqrt((p - m^2)(q -
+n^2)), m, n the means over neurons (zero before an activation, E phi behind it);  a sum adds, a scale a multiplies by
+a^2. Poole et al. 2016 (arXiv 1606.05340), Lee et al. 2018 (1711.00165); normalisation and dropout derived here, not
+read there.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """The neural tangent kernel: t' = own-parameter Gram + pullback * t.
 
-For two inputs: Dense t' = (w k + b) + w t (NTK parametrisation, all weights and biases trained, biases multiplied by sqrt(b));
-phi t' = E phi'(u) phi'(v) t;  normalisation divides by its normaliser, whose own derivative is O(1/width);  dropout
-t' = t for two inputs (independent masks) and t/keep for one;  a sum adds its branches' tangents.
-Jacot et al. 2018 (arXiv 1806.07572), Lee et al. 2019 (1902.06720); normalisation and dropout derived here, not read there.
+For two inputs: Dense t' = (w k + b) + w t (NTK parametrisation, all weights and biases trained, biases multiplied by
+sqrt(b)); phi t' = E phi'(u) phi'(v) t;  normalisation divides by its normaliser, whose own derivative is O(1/width);
+dropout t' = t for two inputs (independent masks) and t/keep for one;  a sum adds its branches' tangents. Jacot et al.
+2018 (arXiv 1806.07572), Lee et al. 2019 (1902.06720); normalisation and dropout derived here, not read there.
 """
 
 from functools import reduce, singledispatch
