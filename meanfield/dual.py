@@ -56,10 +56,11 @@ class Dual:
         rows = np.stack([v.ravel() for v in variances], axis=1)
         out = np.empty((len(rows), 1))
         _compiled(self.raw).dual_rows(np.ascontiguousarray(rows), out)
-        if np.isnan(out).any():
-            at = ", ".join(f"{v:.6g}" for v in rows[int(np.isnan(out[:, 0]).argmax())])
+        if not np.isfinite(out).all():
+            at = ", ".join(f"{v:.6g}" for v in rows[int((~np.isfinite(out[:, 0])).argmax())])
             raise NotConverged(
-                f"E[{self}] at (p, q, k) = ({at}) could not be integrated to 1e-8: it grows too fast or oscillates"
+                f"E[{self}] at (p, q, k) = ({at}) is no finite number, or could not be integrated to 1e-8: "
+                "it grows too fast or oscillates"
             )
         return out[:, 0].reshape(variances[0].shape)[()]
 

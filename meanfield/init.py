@@ -32,7 +32,8 @@ class InitScale:
     def __str__(self) -> str:
         return (
             f"{self.activation} ({self.criterion}): weights N(0, {self.weight_var:.12g}/fan_in), "
-            f"biases N(0, {self.bias_var:.12g}), gain {self.gain:.12g}\n  at length q = {self.q:.6g}: chi_1 = {self.chi_1:.6g}, chi_q = {self.chi_q:.6g}"
+            f"biases N(0, {self.bias_var:.12g}), gain {self.gain:.12g}\n"
+            f"  at length q = {self.q:.6g}: chi_1 = {self.chi_1:.6g}, chi_q = {self.chi_q:.6g}"
         )
 
     def to_dict(self) -> dict[str, Any]:

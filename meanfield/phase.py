@@ -7,7 +7,7 @@ chi_1 = 1. Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (1611.01
 """
 
 from dataclasses import asdict, dataclass, field
-from math import inf, isnan, nan
+from math import inf, isfinite, nan
 from typing import Any
 
 from meanfield.build import Block
@@ -109,8 +109,8 @@ def _correlation(built: Block, q: float, chi_1: float) -> Solution:
         return value / scale, slope * q / scale
 
     at_one, at_zero = c_map(1.0)[0], c_map(0.0)
-    if isnan(at_zero[0]):
-        return Solution(nan, nan, nan, 1, Result.UNDEFINED)
+    if not (isfinite(scale) and isfinite(at_zero[0])):
+        return Solution(q, nan, nan, 1, Result.UNDEFINED)
     if at_one >= 1 - 1e-12 and chi_1 * q / scale <= 1 + 1e-9:
         return Solution(1.0, chi_1 * q / scale, 0.0, 1, Result.FOUND)
     if abs(at_zero[0]) <= 1e-15:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ def text(*parts: Any, width: int = 100) -> str:
     """What rich would print, as plain text."""
     console = Console(width=width, no_color=True, highlight=False)
     with console.capture() as capture:
-        console.print(*parts, sep="\n", end="")
-    return capture.get()
+        for part in parts:
+            console.print(part)
+    return capture.get().rstrip("\n")
 
 
 def rows_table(verdict: "Verdict") -> Table:
@@ -37,12 +39,17 @@ def rows_table(verdict: "Verdict") -> Table:
     return table
 
 
-def verdict_table(verdict: "Verdict") -> str:
+def verdict_parts(verdict: "Verdict") -> list[Any]:
+    """What is said of a verdict: the outcome, how it was found, the evidence."""
     widths = ", ".join(str(w) for w in verdict.widths)
-    head = f"{verdict.theory} against {verdict.networks}: [bold]{verdict.outcome}[/]"
+    head = f"{escape(f'{verdict.theory} against {verdict.networks}')}: [bold]{verdict.outcome}[/]"
     how = (
-        f"{verdict.draws} networks at each of the widths {widths}, extrapolated; "
-        f"margin {verdict.margin:.1%}, alpha {verdict.alpha:g}, seed {verdict.seed}"
+        f"{verdict.draws} networks at each of the widths {widths}, extrapolated; margin {verdict.margin:.1%}, "
+        f"alpha {verdict.alpha:g}, seed {verdict.seed}"
     )
     more = (f"about {verdict.draws_needed} networks at each width would settle it",) if verdict.draws_needed else ()
-    return text(head, how, *more, rows_table(verdict))
+    return [head, how, *more, rows_table(verdict)]
+
+
+def verdict_table(verdict: "Verdict") -> str:
+    return text(*verdict_parts(verdict))

@@ -4,19 +4,22 @@ The text becomes a real module file named by the SHA-256 of what it says and of 
 cache notices neither text made by exec nor changes in imported files). Around each function `f` that returns a tuple,
 two loops are written: f_rows over the rows of an array, and on request f_gram over the pairs of a kernel matrix,
 layers outside, entries inside, in strips that stay in the first-level cache. A cache is as trusted as code: its
-folder must be ours alone, and a file whose hash differs from its name is refused.
+folder must be ours alone, and a file that is not what its name says is refused.
 """
 
 import ast
+import atexit
 import hashlib
 import importlib.util
 import os
+import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
 
 import llvmlite
@@ -28,10 +31,11 @@ from solvers import quadrature, vecmath
 
 STRIP = 512
 CACHE_VARIABLE = "MEANFIELD_CACHE"
+_LOADING = RLock()
 
 _HEADER = """\
 from numpy import array
-from solvers.jit import cached, jit
+from solvers.jit import cached, inlined, jit
 from solvers.quadrature import checked_mean, checked_pair_mean
 """
 
@@ -69,32 +73,50 @@ def load(text: str, gram: Mapping[str, int] | None = None) -> ModuleType:
     """Compile emitted source, or find it compiled.
 
     `gram` names the functions that also get a loop over pairs, with the number of state components they update:
-    f(p, q, *state, *params) -> new state. Raises SyntaxError for text that is not Python, UntrustedCache for a cache
-    that is not ours alone.
+    f(p, q, *state, *params) -> new state. Raises SyntaxError for text that is not Python, ValueError for a `gram` that
+    does not fit it, UntrustedCache for a cache that is not ours alone.
     """
-    full = _module_text(text, tuple((gram or {}).items()))
-    name = f"_generated_{hashlib.sha256(full.encode()).hexdigest()[:32]}"
-    if name in sys.modules:
-        return sys.modules[name]
+    full = _module_text(text, tuple((gram or {}).items())).encode()
+    name = f"_generated_{hashlib.sha256(full).hexdigest()[:32]}"
+    with _LOADING:  # another thread must not be given a module whose text is still being executed
+        return sys.modules[name] if name in sys.modules else _execute(name, full)
+
+
+def _execute(name: str, full: bytes) -> ModuleType:
     path = cache_folder() / f"{name}.py"
     if not path.exists():
         _write(path, full)
-    if path.read_text() != full:
+    if path.read_bytes() != full:
         raise UntrustedCache(f"{path} does not hold the text its name stands for: delete the folder {path.parent}")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        # A half-made module must not be found by the next caller.
+        del sys.modules[name]
+        raise
     return module
 
 
 @cache
 def cache_folder() -> Path:
-    """The folder of generated modules; created private, refused if it is not."""
+    """The folder of generated modules; created private, refused if it is not.
+
+    MEANFIELD_CACHE, or else the user's cache folder. One that was asked for must be writable; where the user has none
+    that is (a container, a read-only home), a temporary folder serves this process, which then starts cold.
+    """
     given = os.environ.get(CACHE_VARIABLE)
     folder = Path(given) if given else Path(platformdirs.user_cache_dir("meanfield")) / "generated"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not _can_write(folder):
+        if given:
+            raise PermissionError(
+                f"the cache folder {folder} cannot be written: set {CACHE_VARIABLE} to one that can, or unset it"
+            )
+        folder = Path(tempfile.mkdtemp(prefix="meanfield-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     state = folder.lstat()
     foreign = hasattr(os, "getuid") and state.st_uid != os.getuid()
     if folder.is_symlink() or foreign or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -103,6 +125,15 @@ def cache_folder() -> Path:
             f"make it private (chmod 700) or set {CACHE_VARIABLE} to a folder that is"
         )
     return folder
+
+
+def _can_write(folder: Path) -> bool:
+    """Make the folder, private, unless it is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 @cache
@@ -123,16 +154,20 @@ _LINKED = {Path(m.__file__ or "").name for m in (vecmath, quadrature)} | {
 @cache
 def _module_text(text: str, gram: tuple[tuple[str, int], ...]) -> str:
     tree = ast.parse(text)
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for name, states in gram:
+        if name not in functions or _results(functions[name]) != states:
+            raise ValueError(f"a loop over pairs wants a function '{name}' that returns a tuple of {states}")
     words = sorted({n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} & set(vars(vecmath)))
     imported = f"from solvers.vecmath import {', '.join(words)}\n" if words else ""
     parts = [f"# Generated; links {_fingerprint()}", _HEADER + imported]
-    loops = []
     for node in tree.body:
         source = ast.unparse(node)
-        parts.append(f"@jit\n{source}\n" if isinstance(node, ast.FunctionDef) else f"{source}\n")
-        if isinstance(node, ast.FunctionDef) and (width := _results(node)):
-            loops.append(_rows(node, width))
-            loops += [_gram(node, width) for name, states in gram if name == node.name and states == width]
+        width = _results(node) if isinstance(node, ast.FunctionDef) else 0
+        mark = ("@inlined\n" if width else "@jit\n") if isinstance(node, ast.FunctionDef) else ""
+        parts.append(f"{mark}{source}\n")
+    loops = [_rows(node, width) for node in functions.values() if (width := _results(node))]
+    loops += [_gram(functions[name], states) for name, states in gram]
     return "\n\n".join((*parts, *loops))
 
 
@@ -156,11 +191,11 @@ def _gram(function: ast.FunctionDef, width: int) -> str:
     return _GRAM.format(name=function.name, views=views, arguments=arguments, results=results, strip=STRIP)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: bytes) -> None:
     """Whole or not at all: an interrupted write leaves no file under the final name."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(text)
         os.replace(temporary, path)
     except BaseException:

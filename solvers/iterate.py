@@ -8,12 +8,14 @@ unwrapped.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf, isnan, nan
 
 Function = Callable[[float], tuple[float, float]]
 TINY, HUGE = 1e-280, 1e6
+SMALL = 1e-8  # between it and HUGE steps are factors of 2, so that no pair of roots further apart is stepped over
+NOISE = 1e-8  # a mean whose error is larger is NaN: a residual above is a jump
 
 
 class Result(Enum):
@@ -23,6 +25,7 @@ class Result(Enum):
     VANISHES = "the orbit shrinks to zero"
     DIVERGES = "the orbit grows without bound"
     UNDEFINED = "the map gave NaN: its mean diverges there or could not be integrated to 1e-8"
+    JUMPS = "the map jumps across the diagonal without meeting it"
     STEPS = "the step limit was reached"
 
 
@@ -54,11 +57,14 @@ def fixed_point(f: Function, start: float, *, max_steps: int = 400) -> Solution:
     """
     value, slope = f(start)
     gap = value - start
+    if isnan(gap):
+        return Solution(start, nan, nan, 1, Result.UNDEFINED)
     if abs(gap) <= 4e-16 * abs(start):
         return Solution(start, slope, abs(gap), 1, Result.FOUND)
     x, ratio, steps = start, 2.0 if gap > 0 else 0.5, 1
     while steps < max_steps:
-        previous, x, ratio = x, x * ratio, ratio * (ratio if ratio > 4 or ratio < 0.25 else ratio**0.5)
+        previous, x = x, x * ratio
+        ratio = ratio if x > SMALL else ratio**2
         if not TINY < x < HUGE:
             value, slope = f(HUGE if x >= HUGE else TINY)
             result = Result.DIVERGES if x >= HUGE else Result.VANISHES
@@ -74,7 +80,7 @@ def fixed_point(f: Function, start: float, *, max_steps: int = 400) -> Solution:
 
 def root(f: Function, low: float, high: float, *, steps: int = 0, max_steps: int = 400) -> Solution:
     """The fixed point between low and high, where f(x) - x has opposite signs, by safeguarded Newton steps."""
-    rising = f(high)[0] > high
+    rising, scale = f(high)[0] > high, max(abs(low), abs(high))
     x = 0.5 * (low + high)
     best = Solution(x, nan, inf, steps, Result.STEPS)
     while steps < max_steps:
@@ -92,6 +98,7 @@ def root(f: Function, low: float, high: float, *, steps: int = 0, max_steps: int
         newton = x - gap / (slope - 1) if slope != 1 else nan
         after = newton if low < newton < high else 0.5 * (low + high)
         if gap == 0 or after in (low, high) or abs(after - x) <= 2e-16 * abs(x):
-            return best
+            result = Result.FOUND if best.residual <= NOISE * scale else Result.JUMPS
+            return replace(best, steps=steps, result=result)
         x = after
-    return best if best.residual <= 1e-12 * abs(best.value) else Solution(x, slope, abs(gap), steps, Result.STEPS)
+    return replace(best, steps=steps, result=Result.STEPS)

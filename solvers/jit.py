@@ -18,6 +18,11 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     return njit(**OPTIONS)(function)
 
 
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile into every caller, so that a loop around the call becomes a loop of vectors."""
+    return njit(forceinline=True, **OPTIONS)(function)
+
+
 def cached(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile and keep on disk: for entry points whose module is a file of its own."""
     return njit(cache=True, **OPTIONS)(function)

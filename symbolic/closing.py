@@ -227,6 +227,8 @@ def _exponent(exponent: Expr) -> tuple[Expr, Expr, Expr]:
     if len(coefficients) > 3:
         raise Open(exponent)
     constant, linear, square = (*coefficients, S.Zero, S.Zero)[:3]
+    if not square.is_nonpositive:
+        raise Open("a growing or oscillating Gaussian factor, whose mean exists for small variances only or is complex")
     return square, linear, constant
 
 

@@ -75,6 +75,10 @@ def edge_of_chaos(layer: Layer) -> Curve:
 def _solve(equation: Expr, unknown: Expr, layer: Layer) -> Expr:
     """The solution of an equation whose means are constants."""
     means = {m: Dummy(positive=True) for m in equation.atoms(Mean)}
+    if any(m.has(unknown) for m in means):
+        raise NoEdge(
+            f"{unknown} of '{layer}' sits before an activation as well: the edge of chaos is that of a block with one free Dense"
+        )
     found = solve(equation.xreplace(means), unknown)
     if len(found) != 1:
         raise NoEdge(f"'{layer}' has no edge of chaos in {unknown}: its equation has {len(found)} solutions")

@@ -129,9 +129,7 @@ def test_every_gradient_is_the_slope_of_its_layer(layer):
     _, back = passed(x)
     step = 1e-5
     difference = (passed(x + step * direction)[0] - passed(x - step * direction)[0]) / (2 * step)
-    assert np.sum(back(weights) * direction) == pytest.approx(
-        np.sum(weights * difference), rel=2e-8, abs=1e-9
-    )
+    assert np.sum(back(weights) * direction) == pytest.approx(np.sum(weights * difference), rel=2e-8, abs=1e-9)
     stacked = back(np.stack([weights, 2 * weights]))
     np.testing.assert_allclose(stacked, np.stack([back(weights), 2 * back(weights)]), rtol=1e-12, atol=1e-14)
 
@@ -276,9 +274,7 @@ def test_a_residual_network_follows_its_recursion():
     """x + (tanh >> Dense(1, 0.1)), q_0 = 1, c_0 = 1/2: q_10 = 7.9687561792, c_10 = 0.545196983632."""
     # The recursion starts at a Gaussian signal: the first layer makes one and keeps the Gram.
     network = Dense(1, 0) >> (Identity() + (tanh >> Dense(1, 0.1))) ** 10
-    last = sample(network, points_with_cosine(10), width=1000, draws=300, seed=5, conditional=True).grams[
-        :, -1
-    ]
+    last = sample(network, points_with_cosine(10), width=1000, draws=300, seed=5, conditional=True).grams[:, -1]
     assert agrees(last[:, 0, 0], 7.9687561792)
     assert agrees(last[:, 0, 1], 7.9687561792 * 0.545196983632)
 
@@ -287,9 +283,7 @@ def test_dropout_separates_two_equal_points():
     """tanh, weight_var 1.69, bias_var 0.05, keep 0.9: q* = 0.642963906909, c* = 0.381452398606."""
     block = tanh >> Dropout(0.9) >> Dense(1.69, 0.05)
     equal = np.full((2, 4), 0.6)
-    last = sample(
-        Dense(1.69, 0.05) >> block**30, equal, width=2000, draws=200, seed=12, conditional=True
-    ).grams[:, -1]
+    last = sample(Dense(1.69, 0.05) >> block**30, equal, width=2000, draws=200, seed=12, conditional=True).grams[:, -1]
     assert agrees(last[:, 0, 0], 0.642963906909)
     assert agrees(last[:, 0, 1], 0.381452398606 * 0.642963906909)
 
@@ -377,16 +371,12 @@ class Unknown(Layer):
 
 
 def test_an_unknown_layer_is_an_error_and_never_an_identity():
-    with pytest.raises(
-        NoRule, match="no rule for Unknown; they have rules for Chain, Dense, Dropout, Identity"
-    ):
+    with pytest.raises(NoRule, match="no rule for Unknown; they have rules for Chain, Dense, Dropout, Identity"):
         forward(Unknown(), DEPENDENT, Draw(3, stream(0)))
 
 
 def test_a_symbol_has_no_number():
-    with pytest.raises(
-        ValueError, match=r"bias_var of 'Dense\(weight_var=2, bias_var=bias_var\)' has no value"
-    ):
+    with pytest.raises(ValueError, match=r"bias_var of 'Dense\(weight_var=2, bias_var=bias_var\)' has no value"):
         sample(Dense(2), DEPENDENT, width=8, draws=2)
 
 

@@ -93,9 +93,7 @@ def test_a_true_theory_is_almost_never_refused() -> None:
 def test_the_level_is_kept_at_small_samples_and_estimated_weights() -> None:
     """At 8 draws, 4 looks and alpha = 0.1 false alarms can be counted, and stay below alpha."""
     options = {"draws": 8, "max_draws": 64, "alpha": 0.1, "margin": 1e-9, "widths": (10, 20, 40, 80)}
-    count = sum(
-        verdict(1.0, networks(1.0, 3.0, 0.1, s, 64), **options).outcome == "disagrees" for s in range(400)
-    )
+    count = sum(verdict(1.0, networks(1.0, 3.0, 0.1, s, 64), **options).outcome == "disagrees" for s in range(400))
     assert 4 <= count <= stats.binom.ppf(0.999, 400, 0.1)
 
 
@@ -214,9 +212,7 @@ def test_bad_observations_are_named_by_position(bad: float) -> None:
             sample[137 - start, 1] = bad
         return sample
 
-    with pytest.raises(
-        ValueError, match=f"got {bad} at width 64, draw 137, component 'q1'; look at that network"
-    ):
+    with pytest.raises(ValueError, match=f"got {bad} at width 64, draw 137, component 'q1'; look at that network"):
         verdict([1.0, 2.0], draw)
 
 
@@ -261,9 +257,7 @@ def test_an_overflow_is_never_a_verdict() -> None:
         ),
     ],
 )
-def test_wrong_arguments_are_refused_in_one_sentence(
-    changes: dict[str, Any], error: type, message: str
-) -> None:
+def test_wrong_arguments_are_refused_in_one_sentence(changes: dict[str, Any], error: type, message: str) -> None:
     good = {
         **{"labels": ["a", "b"], "theory": [1.0, 2.0], "scale": [1.0, 1.0], "draw": networks([1.0, 2.0])},
         **{"widths": (32, 64), "draws": 8, "max_draws": 16, "margin": 0.1, "alpha": 1e-3},

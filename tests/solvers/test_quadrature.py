@@ -167,9 +167,7 @@ def test_growth_out_of_the_window_is_seen_and_refused() -> None:
     assert abs(value - math.exp(8.0)) <= error
     assert error > quadrature.REFUSED * math.exp(8.0)
     assert math.isnan(quadrature.checked_pair_mean(exp, NONE, exp, NONE, 4.0, 4.0, 4.0))
-    assert quadrature.checked_pair_mean(exp, NONE, exp, NONE, 1.0, 1.0, 0.5) == pytest.approx(
-        math.exp(1.5), 1e-14
-    )
+    assert quadrature.checked_pair_mean(exp, NONE, exp, NONE, 1.0, 1.0, 0.5) == pytest.approx(math.exp(1.5), 1e-14)
     for q in (4.0, 25.0, 100.0, 400.0):
         value, error = quadrature.mean(exp, NONE, q)
         assert abs(value - math.exp(q / 2.0)) <= error, q
@@ -201,9 +199,7 @@ def test_covariance_version_keeps_the_diagonal_and_clamps() -> None:
     for p in (0.7, 1.3, 5e-7, 3e5):
         assert quadrature.checked_pair_mean(step, ZERO, step, ZERO, p, p, p) == pytest.approx(0.5, abs=1e-15)
         assert quadrature.checked_pair_mean(step, ZERO, step, ZERO, p, p, -p) == 0.0
-        assert quadrature.checked_pair_mean(step, ZERO, step, ZERO, p, p, 2 * p) == pytest.approx(
-            0.5, abs=1e-15
-        )
+        assert quadrature.checked_pair_mean(step, ZERO, step, ZERO, p, p, 2 * p) == pytest.approx(0.5, abs=1e-15)
         half = quadrature.checked_pair_mean(step, ZERO, step, ZERO, p, p, 0.5 * p)
         assert half == pytest.approx(1.0 / 3.0, abs=1e-15)
 

@@ -130,9 +130,7 @@ def test_error_is_below_the_bound(name):
     assert worst(values, x, oracle) <= bound
 
 
-@pytest.mark.parametrize(
-    ("name", "coefficient"), [("exp", "exp_tail"), ("asin", "asin_tail"), ("erf", "erf_tail")]
-)
+@pytest.mark.parametrize(("name", "coefficient"), [("exp", "exp_tail"), ("asin", "asin_tail"), ("erf", "erf_tail")])
 def test_error_measure_sees_a_wrong_coefficient(name, coefficient):
     """The same formulas in Python with the lowest coefficient off by 1e-13 break the bound."""
     coefficients = script().polynomials()[coefficient][1]
@@ -198,10 +196,7 @@ def test_products_with_the_exponential(name, oracle):
     function = getattr(vecmath, name)
     generator = np.random.default_rng(3)
     shift, size = generator.uniform(-1000, 1000, 400), 10.0 ** generator.uniform(-15, 2, 400)
-    far = [
-        (a, float(w - a))
-        for a, w in zip(-1.3 * np.abs(shift), generator.uniform(-690, 690, 400), strict=True)
-    ]
+    far = [(a, float(w - a)) for a, w in zip(-1.3 * np.abs(shift), generator.uniform(-690, 690, 400), strict=True)]
     pairs = [
         *zip(shift, size, strict=True),
         *far,
@@ -256,9 +251,7 @@ def test_kernels_of_a_constant():
         assert vecmath.ramp(p, q, 0.0) == 0.0
 
 
-@pytest.mark.parametrize(
-    "name", ["exp", "expm1", "tanh", "erf", "erfc", "asin", "acos", "atan", "sigmoid", "softplus"]
-)
+@pytest.mark.parametrize("name", ["exp", "expm1", "tanh", "erf", "erfc", "asin", "acos", "atan", "sigmoid", "softplus"])
 def test_loops_become_vectors(name):
     loop = looped(name)
     x = np.linspace(-0.9, 0.9, 7)
@@ -303,9 +296,7 @@ json.dump([float(getattr(vecmath, name)(*arguments)) for name, arguments in case
 def test_uncompiled_twins_agree():
     values = (-INF, -800.0, -3.0, -0.7, -1e-9, 0.0, 1e-12, 0.3, 0.99, 2.0, 40.0, 800.0, INF, NAN)
     cases = [(name, [x]) for name in LIMITS for x in values]
-    cases += [
-        (name, [a, b]) for name in PAIRS for a in (-800.0, 0.3, 2.0, NAN) for b in (799.5, -0.4, 1.0, NAN)
-    ]
+    cases += [(name, [a, b]) for name in PAIRS for a in (-800.0, 0.3, 2.0, NAN) for b in (799.5, -0.4, 1.0, NAN)]
     triples = [
         (1.0, 1.0, -1 + 1e-14),
         (2.0, 3.0, 0.5),

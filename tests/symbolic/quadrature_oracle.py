@@ -15,11 +15,12 @@ from symbolic.gaussian import Mean, PairMean
 from symbolic.landmarks import kinks
 
 Array = np.ndarray
+Function = Callable[[Array], Array]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
 REACH = 14.0
 
 
-def numpy_function(body: Expr) -> Callable[[Array], Array]:
+def numpy_function(body: Expr) -> Function:
     """A formula in x as a function of arrays."""
     f = lambdify(X, elementary(body), ["scipy", "numpy"])
     return lambda x: np.broadcast_to(np.asarray(f(x), dtype=float), x.shape)
@@ -27,24 +28,35 @@ def numpy_function(body: Expr) -> Callable[[Array], Array]:
 
 def mean(body: Expr, q: float) -> float:
     """E f(u) for u ~ N(0, q)."""
-    z, w = _rule(_cuts(float(c) / np.sqrt(q) for c in kinks(body)))
-    return float(np.sum(w * _density(z) * numpy_function(body)(np.sqrt(q) * z)))
+    return mean_of(numpy_function(body), _floats(kinks(body)), q)
 
 
 def pair_mean(a: Expr, b: Expr, p: float, q: float, k: float) -> float:
     """E f(u) g(v) for Var u = p, Var v = q, Cov(u, v) = k."""
+    return pair_mean_of(numpy_function(a), _floats(kinks(a)), numpy_function(b), _floats(kinks(b)), p, q, k)
+
+
+def mean_of(f: Function, marks: Array, q: float) -> float:
+    """E f(u), f being cut at its marks."""
+    z, w = _rule(_cuts(marks / np.sqrt(q)))
+    return float(np.sum(w * _density(z) * f(np.sqrt(q) * z)))
+
+
+def pair_mean_of(f: Function, f_marks: Array, g: Function, g_marks: Array, p: float, q: float, k: float) -> float:
+    """E f(u) g(v), both being cut at their marks."""
     slope, spread = k / np.sqrt(p), np.sqrt(q - k**2 / p)
-    marks = [float(c) for c in kinks(b)]
-    turns = (
-        (m / slope + j * spread / abs(slope) for m in marks for j in (-4, -2, -1, 0, 1, 2, 4)) if k else ()
-    )
-    z, weights = _rule(_cuts([*(float(c) / np.sqrt(p) for c in kinks(a)), *turns]))
+    turns = [m / slope + j * spread / abs(slope) for m in g_marks for j in (-4, -2, -1, 0, 1, 2, 4)] if k else []
+    z, weights = _rule(_cuts([*(f_marks / np.sqrt(p)), *turns]))
     centre = slope * z
-    extra = [np.clip((m - centre) / spread, -REACH, REACH) for m in marks]
     grid = np.broadcast_to(_cuts([])[:, None], (int(2 * REACH) + 1, z.size))
-    w, inner = _rule(np.sort(np.concatenate([grid, *(e[None] for e in extra)]), axis=0))
-    behind = np.sum(inner * _density(w) * numpy_function(b)(centre + spread * w), axis=0)
-    return float(np.sum(weights * _density(z) * numpy_function(a)(np.sqrt(p) * z) * behind))
+    extra = [np.clip((m - centre) / spread, -REACH, REACH)[None] for m in g_marks]
+    w, inner = _rule(np.sort(np.concatenate([grid, *extra]), axis=0))
+    behind = np.sum(inner * _density(w) * g(centre + spread * w), axis=0)
+    return float(np.sum(weights * _density(z) * f(np.sqrt(p) * z) * behind))
+
+
+def _floats(points: Iterable[Expr]) -> Array:
+    return np.array([float(c) for c in points])
 
 
 def numeric(expr: Expr, values: Mapping[Symbol, float]) -> float:

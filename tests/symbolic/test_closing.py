@@ -4,7 +4,28 @@ from functools import cache
 
 import pytest
 from sympy import (
-    Abs, Expr, Heaviside, I, Max, Min, Piecewise, Rational, Symbol, acos, asin, cos, cosh, erf, erfc, exp, pi, sign, sin, sinh, sqrt, tanh,
+    Abs,
+    Expr,
+    Heaviside,
+    I,
+    Max,
+    Min,
+    Piecewise,
+    Rational,
+    Symbol,
+    acos,
+    asin,
+    cos,
+    cosh,
+    erf,
+    erfc,
+    exp,
+    pi,
+    sign,
+    sin,
+    sinh,
+    sqrt,
+    tanh,
 )  # fmt: skip
 
 from symbolic.activations import ACTIVATIONS as ACT
@@ -74,9 +95,7 @@ POINTS = [
 ]
 NUMBERS = {a: r(3, 8), b: r(5, 7)}
 # the (f, g) of a mean, none of them symbolic, for the comparison with quadrature
-SPECIMENS: dict[str, Expr] = {
-    n: f.subs(NUMBERS) for n, (f, *_) in DUALS.items() if n != "leaky pieces below"
-} | {
+SPECIMENS: dict[str, Expr] = {n: f.subs(NUMBERS) for n, (f, *_) in DUALS.items() if n != "leaky pieces below"} | {
     "relu^3": Max(X, 0) ** 3,
     "down": Min(X, 0),
     "one": r(1),
@@ -128,7 +147,8 @@ def test_the_dual_agrees_with_quadrature(name: str) -> None:
 
 
 MIXED = [
-    ("relu", "erf"), ("erf", "relu"), ("relu", "step"), ("step", "erf"), ("abs", "sign"), ("gelu", "relu"), ("sin", "x^3"),
+    ("relu", "erf"), ("erf", "relu"), ("relu", "step"), ("step", "erf"), ("abs", "sign"), ("gelu", "relu"),
+    ("sin", "x^3"),
     ("gaussian", "x^2"), ("erf", "odd gaussian"), ("cos", "exp(s x)"), ("erf(a x)", "erf"), ("step gaussian", "x relu"),
     ("x^2 erf", "ramp gaussian"), ("sine packet", "sin(x+t)"), ("one", "relu"), ("relu^2", "gelu"), ("down", "relu^3"),
     ("x", "phi"),
@@ -153,9 +173,7 @@ def test_the_mean_over_one_variable_agrees_with_quadrature(name: str, power: int
     closed = elementary(close(Mean(body, q)))
     assert not is_open(closed)
     for variance in (r(1, 3), r(2)):
-        assert value(closed, {q: variance}) == pytest.approx(
-            mean(body, float(variance)), rel=1e-12, abs=1e-13
-        )
+        assert value(closed, {q: variance}) == pytest.approx(mean(body, float(variance)), rel=1e-12, abs=1e-13)
 
 
 @pytest.mark.parametrize("name", ["erf dual with k for 2k", "relu dual with the angle's complement"])
@@ -173,9 +191,7 @@ def test_the_dual_of_the_derivative_is_the_derivative_of_the_dual(name: str) -> 
     """Price: closing E f'(u) f'(v) directly gives d/dk of the closed E f(u) f(v)."""
     f = DUALS[name][0]
     for point in POINTS[:3]:
-        error = (
-            (dual(f.diff(X), f.diff(X)) - dual(f, f).diff(k)).subs({**NUMBERS, **point}).evalf(30, maxn=200)
-        )
+        error = (dual(f.diff(X), f.diff(X)) - dual(f, f).diff(k)).subs({**NUMBERS, **point}).evalf(30, maxn=200)
         assert abs(error) < r(1, 10**25)
 
 
@@ -200,10 +216,13 @@ def test_nothing_complex_is_left(name: str) -> None:
 @pytest.mark.parametrize(
     "f",
     [
-        tanh(X), ACT["sigmoid"].formula, ACT["elu"].formula, ACT["selu"].formula, ACT["hard_tanh"].formula, ACT["silu"].formula,
-        ACT["mish"].formula, ACT["softplus"].formula, ACT["arctan"].formula, Max(X, 1), Abs(X - 1), erf(X + 1), erf(X) ** 3,
+        tanh(X), ACT["sigmoid"].formula, ACT["elu"].formula, ACT["selu"].formula, ACT["hard_tanh"].formula,
+        ACT["silu"].formula,
+        ACT["mish"].formula, ACT["softplus"].formula, ACT["arctan"].formula, Max(X, 1), Abs(X - 1), erf(X + 1),
+        erf(X) ** 3,
         exp(-Abs(X)), Max(X, 0) * sin(X), Heaviside(X - 2), 1 / (1 + X**2), X ** r(4, 3), exp(X**3), sqrt(Abs(X)),
-        Max(-1, Min(1, X)), Heaviside(X) * erf(X), Piecewise((X, X > 1), (0, True)), Piecewise((0, X < 0), (1, X < 1), (X, True)),
+        Max(-1, Min(1, X)), Heaviside(X) * erf(X), Piecewise((X, X > 1), (0, True)),
+        Piecewise((0, X < 0), (1, X < 1), (X, True)),
     ],
 )  # fmt: skip
 def test_what_has_no_formula_here_stays_open(f: Expr) -> None:
@@ -212,12 +231,21 @@ def test_what_has_no_formula_here_stays_open(f: Expr) -> None:
     assert close(mean) == mean
 
 
-@pytest.mark.parametrize(
-    "f", [sign(b * X), Abs(b * X), Max(b * X, 0), Heaviside(b * X), Max(X, a * X), Max(X, b * X)]
-)
+@pytest.mark.parametrize("f", [sign(b * X), Abs(b * X), Max(b * X, 0), Heaviside(b * X), Max(X, a * X), Max(X, b * X)])
 def test_a_kink_of_unknown_direction_stays_open(f: Expr) -> None:
     """Abs(b x) is no ramp until the sign of b is known, and Max(x, a x) depends on a < 1."""
     assert is_open(close(PairMean(f, f, p, q, k))) and is_open(close(Mean(f, q)))
+
+
+@pytest.mark.parametrize("f", [exp(X**2), exp(X**2 / 4 - X), sin(X**2), X * cos(X**2 + X), exp(b * X**2)])
+def test_a_growing_or_oscillating_gaussian_factor_stays_open(f: Expr) -> None:
+    """E exp(x^2) diverges from q = 1/2 on, where a formula for pairs turns finite again; E sin(x^2) turns complex."""
+    assert is_open(close(PairMean(f, f, p, q, k))) and is_open(close(Mean(f, q)))
+
+
+def test_a_growing_factor_that_is_outweighed_closes() -> None:
+    """Only the sum of the exponents of one variable counts."""
+    assert close(Mean(exp(X**2 / 4) * exp(-(X**2)), q)) == 1 / sqrt(1 + 3 * q / 2)
 
 
 def test_a_kink_of_known_direction_closes() -> None:
@@ -228,7 +256,8 @@ def test_a_kink_of_known_direction_closes() -> None:
 
 @pytest.mark.parametrize(
     ("name", "square", "slope"),
-    [("erf", 0.46455905439754, 0.56941003473374), ("sin", 0.43233235838169, 0.56766764161831), ("gelu", 0.42522148257030, 0.45585086564929)],
+    [("erf", 0.46455905439754, 0.56941003473374), ("sin", 0.43233235838169, 0.56766764161831),
+        ("gelu", 0.42522148257030, 0.45585086564929)],
 )  # fmt: skip
 def test_moments_at_unit_variance(name: str, square: float, slope: float) -> None:
     """E phi^2 and E phi'^2 at q = 1, printed to 14 digits elsewhere."""

@@ -32,7 +32,8 @@ a, s = Symbol("a", positive=True), Symbol("s", positive=True)
 POINT = {p: 1.3, q: 0.7, k: 0.4}
 EXACT = {p: Rational(13, 10), q: Rational(7, 10), k: Rational(-2, 5)}
 PAIRS = [
-    ("tanh", "tanh"), ("relu", "tanh"), ("elu", "relu"), ("gelu", "selu"), ("softplus", "mish"), ("silu", "abs"), ("linear", "tanh"),
+    ("tanh", "tanh"), ("relu", "tanh"), ("elu", "relu"), ("gelu", "selu"), ("softplus", "mish"), ("silu", "abs"),
+    ("linear", "tanh"),
     ("tanh", "linear"), ("hard_tanh", "sin"), ("linear", "linear"),
 ]  # fmt: skip
 
@@ -63,7 +64,8 @@ STEP = Piecewise((1, X > 0), (0, True))
 
 
 @pytest.mark.parametrize(("f", "g"), [
-    (Max(X, 0), Heaviside(X)), (Heaviside(X), Heaviside(X)), (sign(X), erf(X)), (Abs(X), sign(X)), (X, Max(X, 0)), (STEP, STEP),
+    (Max(X, 0), Heaviside(X)), (Heaviside(X), Heaviside(X)), (sign(X), erf(X)), (Abs(X), sign(X)), (X, Max(X, 0)),
+    (STEP, STEP),
     (STEP, Max(X, 0)), (X**3, X * Heaviside(X)), (exp(-(X**2)) * Heaviside(X), STEP),
 ])  # fmt: skip
 @pytest.mark.parametrize("symbol", [p, q, k], ids=str)
@@ -103,9 +105,7 @@ def test_a_parameter_inside_the_function_is_differentiated(body: Expr) -> None:
         found = numeric(mean.diff(a).subs(a, 0.8), at)
         h = 0.01
         f = {j: numeric(mean.subs(a, 0.8 + j * h), at) for j in (-3, -2, -1, 1, 2, 3)}
-        assert found == pytest.approx(
-            (45 * (f[1] - f[-1]) - 9 * (f[2] - f[-2]) + f[3] - f[-3]) / (60 * h), abs=2e-9
-        )
+        assert found == pytest.approx((45 * (f[1] - f[-1]) - 9 * (f[2] - f[-2]) + f[3] - f[-3]) / (60 * h), abs=2e-9)
 
 
 def test_a_symbol_that_does_not_occur_gives_zero() -> None:
@@ -137,7 +137,8 @@ def test_the_variable_is_bound() -> None:
 
 
 @pytest.mark.parametrize(("name", "power", "printed"), [
-    ("tanh", 2, "0.39429449039784"), ("silu", 2, "0.35577551981735"), ("silu", 1, "0.20662096414191"), ("erf", 2, "0.46455905439754"),
+    ("tanh", 2, "0.39429449039784"), ("silu", 2, "0.35577551981735"), ("silu", 1, "0.20662096414191"),
+    ("erf", 2, "0.46455905439754"),
     ("gelu", 1, "0.28209479177388"), ("selu", 2, "1.0000000000000"), ("relu", 2, "0.50000000000000"),
 ])  # fmt: skip
 def test_a_mean_has_its_printed_value(name: str, power: int, printed: str) -> None:
@@ -183,9 +184,7 @@ def test_a_pair_mean_at_perfect_correlation_is_one_integral(correlation: int) ->
 
 def test_a_mean_with_symbols_stays_symbolic_under_evalf() -> None:
     """No number is invented for a free symbol."""
-    assert Mean(tanh(X), q).evalf() == Mean(tanh(X), q) and Mean(tanh(a * X), 1).evalf() == Mean(
-        tanh(a * X), 1
-    )
+    assert Mean(tanh(X), q).evalf() == Mean(tanh(X), q) and Mean(tanh(a * X), 1).evalf() == Mean(tanh(a * X), 1)
 
 
 def test_means_print_as_expectations() -> None:
@@ -231,9 +230,7 @@ def test_the_mean_of_a_product_is_bounded(pair: tuple[Expr, Expr], x: Expr, y: E
 
 @settings(derandomize=True, deadline=None, max_examples=25)
 @given(PAIR, VARIANCES, VARIANCES, CORRELATIONS)
-def test_the_names_of_the_two_variables_do_not_matter(
-    pair: tuple[Expr, Expr], x: Expr, y: Expr, c: Expr
-) -> None:
+def test_the_names_of_the_two_variables_do_not_matter(pair: tuple[Expr, Expr], x: Expr, y: Expr, c: Expr) -> None:
     """E f(u) g(v) = E g(v) f(u)."""
     f, g = pair
     assert abs(closed(f, g, x, y, c) - closed(g, f, y, x, c)) < 1e-15

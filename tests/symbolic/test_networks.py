@@ -15,8 +15,27 @@ from symbolic.limits import derive
 from symbolic.limits.nngp import Moments, Pair, cross, moments
 from symbolic.limits.ntk import diagonal, tangent
 from symbolic.networks import (
-    BIAS_VAR, FEATURES, GAUSSIAN, WEIGHT_VAR, Chain, Dense, Dropout, Identity, Layer, LayerNorm, NoRule, Pointwise, Repeat, RMSNorm, Scale,
-    Sum, blocks, fresh, kind_after, kinds_through, with_symbols,
+    BIAS_VAR,
+    FEATURES,
+    GAUSSIAN,
+    WEIGHT_VAR,
+    Chain,
+    Dense,
+    Dropout,
+    Identity,
+    Layer,
+    LayerNorm,
+    NoRule,
+    Pointwise,
+    Repeat,
+    RMSNorm,
+    Scale,
+    Sum,
+    blocks,
+    fresh,
+    kind_after,
+    kinds_through,
+    with_symbols,
 )  # fmt: skip
 
 TANH, RELU = ACT["tanh"], ACT["relu"]
@@ -27,8 +46,10 @@ BLOCK = TANH >> Dense(2, 0.1)
 
 
 @pytest.mark.parametrize(("given", "exact"), [
-    (2, Integer(2)), (0.05, Rational(1, 20)), (Fraction(1, 4), Rational(1, 4)), (np.float64(0.1), Rational(1, 10)), (np.int64(3), Integer(3)),
-    (Rational(1, 3), Rational(1, 3)), (Symbol("s", positive=True), Symbol("s", positive=True)), (1e-3, Rational(1, 1000)),
+    (2, Integer(2)), (0.05, Rational(1, 20)), (Fraction(1, 4), Rational(1, 4)), (np.float64(0.1), Rational(1, 10)),
+    (np.int64(3), Integer(3)),
+    (Rational(1, 3), Rational(1, 3)), (Symbol("s", positive=True), Symbol("s", positive=True)),
+    (1e-3, Rational(1, 1000)),
 ])  # fmt: skip
 def test_a_number_is_kept_as_it_was_written(given: Any, exact: Expr) -> None:
     """A decimal becomes exact and converts back to the same float."""
@@ -69,7 +90,8 @@ def test_a_variance_left_out_is_a_symbol() -> None:
     (lambda: BLOCK**-1, ValueError, "a block is repeated at least once, not -1 times"),
     (lambda: BLOCK**2.0, TypeError, "a block is repeated a whole number of times, not 2.0"),
     (lambda: BLOCK**True, TypeError, "a block is repeated a whole number of times, not True"),
-    (lambda: Pointwise("tanh", "tanh(x)"), TypeError, "an activation is a SymPy expression in x, not 'tanh.x.'; see mf.activation"),
+    (lambda: Pointwise("tanh", "tanh(x)"), TypeError,
+        "an activation is a SymPy expression in x, not 'tanh.x.'; see mf.activation"),
     (lambda: TANH >> RELU, NoRule, "'relu' needs a Gaussian pre-activation, .* put a Dense layer between"),
     (lambda: Dropout(0.5) >> RELU, NoRule, "'relu' needs a Gaussian pre-activation"),
     (lambda: TANH >> LayerNorm() >> RELU, NoRule, "'relu' needs a Gaussian pre-activation"),
@@ -105,7 +127,8 @@ def test_what_it_covers_is_accepted(make: Any) -> None:
 
 
 @pytest.mark.parametrize(("layer", "answer"), [
-    (Dense(), True), (Identity(), False), (TANH, False), (Dense() >> TANH, True), (Dense() >> RELU, False), (BLOCK**2, True),
+    (Dense(), True), (Identity(), False), (TANH, False), (Dense() >> TANH, True), (Dense() >> RELU, False),
+    (BLOCK**2, True),
     (2 * Dense(), True), (Dense() + Dense(), True), (Dense() + Identity(), False), (TANH >> Dropout(0.5), False),
 ])  # fmt: skip
 def test_fresh_weights_make_a_branch_independent(layer: Layer, answer: bool) -> None:
@@ -130,11 +153,7 @@ def test_chains_and_sums_are_flat() -> None:
     """(a >> b) >> c and a >> (b >> c) are the same network."""
     left, right = (Dense() >> TANH) >> Dense(), Dense() >> (TANH >> Dense())
     assert left == right == Chain((Dense(), TANH, Dense())) and hash(left) == hash(right)
-    assert (
-        (Dense() + Dense()) + Identity()
-        == Dense() + (Dense() + Identity())
-        == Sum((Dense(), Dense(), Identity()))
-    )
+    assert (Dense() + Dense()) + Identity() == Dense() + (Dense() + Identity()) == Sum((Dense(), Dense(), Identity()))
 
 
 def test_equal_layers_are_equal_and_usable_as_keys() -> None:
@@ -195,8 +214,10 @@ def test_symbols_that_are_already_there_stay() -> None:
     assert shape.block.layers[1].weight_var == WEIGHT_VAR  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("name", "odd"), [("tanh", True), ("erf", True), ("sin", True), ("linear", True), ("hard_tanh", True), ("sign", True),
-    ("relu", False), ("gelu", False), ("cos", False), ("snake", False), ("abs", False)])  # fmt: skip
+@pytest.mark.parametrize(("name", "odd"), [
+    ("tanh", True), ("erf", True), ("sin", True), ("linear", True), ("hard_tanh", True), ("sign", True),
+    ("relu", False), ("gelu", False), ("cos", False), ("snake", False), ("abs", False),
+])  # fmt: skip
 def test_oddness_is_found_in_the_formula(name: str, odd: bool) -> None:
     """phi(-x) = -phi(x)."""
     assert ACT[name].odd is odd
@@ -214,7 +235,7 @@ def test_an_unknown_layer_is_refused_with_the_known_ones() -> None:
 
     with pytest.raises(
         NoRule,
-        match="nothing is known about the layer 'Strange..' .Strange.; known are Chain, Dense, Dropout",
+        match=r"nothing is known about the layer 'Strange..' .Strange.; known are Chain, Dense, Dropout",
     ):
         Dense() >> Strange()
     for rule, state in (
@@ -222,9 +243,7 @@ def test_an_unknown_layer_is_refused_with_the_known_ones() -> None:
         (cross, (Pair(Moments(p), Moments(q), k),)),
         (diagonal, (Moments(q), t)),
     ):
-        with pytest.raises(
-            NoRule, match="limit has no rule for Strange; it has rules for Chain, Dense, Dropout"
-        ):
+        with pytest.raises(NoRule, match="limit has no rule for Strange; it has rules for Chain, Dense, Dropout"):
             rule(Strange(), *state)
 
 

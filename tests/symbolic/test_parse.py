@@ -323,10 +323,7 @@ def step(value: mpmath.mpf) -> mpmath.mpf:
 
 
 REFERENCE = {
-    **{
-        name: getattr(mpmath, name)
-        for name in ("exp", "sin", "cos", "tan", "tanh", "erf", "atan", "sinh", "cosh")
-    },
+    **{name: getattr(mpmath, name) for name in ("exp", "sin", "cos", "tan", "tanh", "erf", "atan", "sinh", "cosh")},
     **{"Max": max, "Min": min, "abs": abs, "Abs": abs, "Heaviside": step},
     "log": lambda v: mpmath.log(away_from_zero(v)),
     "sqrt": mpmath.sqrt,
@@ -435,9 +432,7 @@ def test_any_text_raises_nothing_but_parse_errors(text: str) -> None:
         assert 1 <= error.column <= len(text) + 1
 
 
-@pytest.mark.parametrize(
-    "part", ["-", "~", "not ", "x**", "x<", "lambda:", "x if x else ", "x or ", "*", "1if "]
-)
+@pytest.mark.parametrize("part", ["-", "~", "not ", "x**", "x<", "lambda:", "x if x else ", "x or ", "*", "1if "])
 def test_long_chains_without_parentheses_are_refused(part: str) -> None:
     with pytest.raises(ParseError):
         parse((part * 2000)[:1990] + "x")

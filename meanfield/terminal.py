@@ -1,0 +1,151 @@
+"""What the commands share: arguments and files in, text, JSON and files out, and errors as one line.
+
+Files are written whole or not at all: into a temporary neighbour first, which then takes the name. JSON has no
+infinities, so those and NaN are the strings "inf", "-inf" and "nan", which float() reads back.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+import meanfield as mf
+
+WRONG, INTERRUPTED = 2, 130
+
+
+class Commands(TyperGroup):
+    """Turns what users can cause into one line and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail("interrupted", INTERRUPTED)
+        except BrokenPipeError:  # the reader has seen enough; typer knows what to do
+            raise
+        except (ValueError, TypeError, ArithmeticError, OSError, ImportError, MemoryError) as error:
+            fail(said(error))
+
+
+def fail(message: str, status: int = WRONG) -> NoReturn:
+    typer.echo(f"meanfield: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def said(error: BaseException) -> str:
+    """One line: of a formula the column without the picture, of a file its name without the error's number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if hasattr(error, "column"):
+        return f"column {error.column}: {error.message}"  # type: ignore[attr-defined]
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# -- in --------------------------------------------------------------------------------------------------------------
+
+
+def block(text: str) -> Any:
+    from symbolic.blocks import parse_block
+
+    return parse_block(text)
+
+
+def subject(text: str) -> Any:
+    """A block if its text joins layers, else the activation it names."""
+    return block(text) if ">>" in text else mf.activation(text)
+
+
+def numbers(name: str, text: str, kind: type = float, count: int | None = None) -> list[Any]:
+    try:
+        found = [kind(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or (count is not None and len(found) != count):
+        wanted = f"{count} numbers" if count else "numbers"
+        raise ValueError(f"{name} wants {wanted} separated by commas, not {text!r}")
+    return found
+
+
+def rows(path: Path) -> Any:
+    """The points in a .npy file, or in a .csv file of plain numbers; ValueError with the place of a bad entry."""
+    import numpy as np
+
+    from meanfield.kernels import data
+
+    if path.suffix not in (".npy", ".csv"):
+        raise ValueError(f"{path} must be a .npy or a .csv file")
+    try:
+        with path.open("rb") as handle:
+            found: Any = (
+                np.lib.format.read_array(handle, allow_pickle=False)
+                if path.suffix == ".npy"
+                else np.loadtxt(handle, delimiter=",", ndmin=2)
+            )
+    except ValueError as error:
+        raise ValueError(f"{path} holds no array of numbers: {error}") from None
+    return data(found, path.stem)
+
+
+# -- out -------------------------------------------------------------------------------------------------------------
+
+
+def show(data: dict[str, Any] | None, *lines: Any) -> None:
+    """The data as JSON, or else the lines as they are: formulas are not wrapped, so that they can be copied."""
+    if data is not None:
+        typer.echo(json.dumps(plain(data), allow_nan=False))
+        return
+    for line in lines:
+        typer.echo(str(line))
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def writable(path: Path | None, suffix: str = "") -> None:
+    """Complain before the work, not behind it."""
+    if path is None:
+        return
+    if suffix and path.suffix != suffix:
+        raise ValueError(f"{path} must end in {suffix}")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ValueError(
+            f"{path} cannot be written: {'it is a folder' if path.is_dir() else 'its folder is read-only'}"
+        )
+
+
+@contextmanager
+def _neighbour(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file whole or not at all."""
+    with _neighbour(path) as temporary, temporary.open("xb") as handle:
+        write(handle)
+
+
+def draw(axes: Any, path: Path) -> None:
+    from meanfield.plot import save
+
+    save(axes, path)
