@@ -19,8 +19,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "symbolic.networks": (
-        "Dense", "Dropout", "Identity", "Layer", "LayerNorm", "NoRule", "Pointwise", "RMSNorm",
+        "Dense", "Dropout", "Identity", "Layer", "LayerNorm", "Pointwise", "RMSNorm",
     ),
+    "symbolic.signals": ("NoRule",),
     "symbolic.limits": ("derive",),
     "symbolic.parse": ("ParseError",),
     "symbolic.emit": ("Unprintable",),

@@ -20,7 +20,8 @@ from symbolic.closing import close
 from symbolic.emit import emit
 from symbolic.gaussian import Mean, PairMean, k, p, q, t
 from symbolic.limits import derive
-from symbolic.networks import Layer, with_symbols
+from symbolic.networks import Layer
+from symbolic.structure import with_symbols
 
 Array = npt.NDArray[np.float64]
 

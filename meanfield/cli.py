@@ -93,7 +93,9 @@ def dual(
     Example:
       meanfield dual relu --at 1,1,0.5
     """
-    found = mf.dual(activation, other)
+    from meanfield.dual import dual as find
+
+    found = find(activation, other)
     slope, point = found.derivative, [] if at is None else numbers("--at", at, float, 3)
     data: dict[str, Any] = {"phi": str(found.phi), "psi": str(found.psi), "closed": found.closed}
     data |= {"formula": str(found), "derivative": str(slope), "latex": found.latex()}
@@ -114,11 +116,14 @@ def phase(text: BlockText, plot: PlotFile = None, as_json: Json = False) -> None
     Example:
       meanfield phase "tanh >> Dense(1.5, 0.05)" --plot map.png
     """
+    from meanfield.phase import phase as solve
+    from meanfield.plot import plot as picture
+
     layer = block(text)
     writable(plot)
-    found = mf.phase(layer)
+    found = solve(layer)
     if plot is not None:
-        draw(mf.plot(layer), plot)
+        draw(picture(layer), plot)
     show(found.to_dict() if as_json else None, found)
 
 
@@ -174,7 +179,12 @@ def kernel(
     low, high = float(found.diagonal().min()), float(found.diagonal().max())
     if out is not None:
         whole(out, lambda handle: np.save(handle, found))
-    summary = {"network": str(net), "get": get.value, "shape": list(found.shape), "diagonal": [low, high]}
+    summary: dict[str, Any] = {
+        "network": str(net),
+        "get": get.value,
+        "shape": list(found.shape),
+        "diagonal": [low, high],
+    }
     summary |= {"smallest_eigenvalue": least, "out": None if out is None else str(out)}
     eigenvalue = f"not computed beyond {MOST_EIGENVALUES} points" if least is None else f"{least:.6g}"
     lines = [f"{get.value} of {net}", f"  {found.shape[0]} x {found.shape[1]}, diagonal {low:.6g} to {high:.6g}"]
@@ -206,17 +216,19 @@ def check(
     """
     from rich.console import Console
 
+    from meanfield.check import check as decide
     from meanfield.show import verdict_parts
+    from meanfield.theory import theory as paper
 
     named = theory.isidentifier() and theory not in mf.ACTIVATIONS
-    question = mf.theory(theory) if named else block(theory)
+    question = paper(theory) if named else block(theory)
     if named and depth is not None:
         raise ValueError("--depth is for blocks: the cases of a theory have their own")
     if not named and case is not None:
         raise ValueError("--case is for theories: a block is its own case")
     widths = numbers("--width", width, int)
     writable(plot)
-    found = mf.check(
+    found = decide(
         question,
         None if networks is None else block(networks),
         width=widths[0] if len(widths) == 1 else widths,

@@ -17,7 +17,9 @@ from meanfield.progress import progress
 from solvers import chebyshev, gram
 from solvers.iterate import NotConverged
 from symbolic.limits import readable
-from symbolic.networks import FEATURES, Layer, blocks, kind_after, kinds_through
+from symbolic.networks import Layer
+from symbolic.signals import FEATURES, kind_after, kinds_through
+from symbolic.structure import blocks
 
 KERNELS = ("nngp", "ntk")
 TRUSTED = 1e-8

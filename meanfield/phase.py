@@ -15,7 +15,8 @@ from solvers.iterate import HUGE, Result, Solution, fixed_point, root
 from solvers.spectra import depth_scale
 from solvers.spectra import phase as phase_of
 from symbolic.limits import readable
-from symbolic.networks import Layer, Pointwise, kinds_through
+from symbolic.networks import Layer, Pointwise
+from symbolic.signals import kinds_through
 
 SMALL = 1e-30
 

@@ -24,7 +24,7 @@ def row_blocks(rows: int, *, triangle: bool, threads: int) -> list[tuple[int, in
     >>> row_blocks(100, triangle=True, threads=1)[-1]
     (93, 100)
     """
-    count = min(rows, BLOCKS_PER_THREAD * threads)
+    count = max(1, min(rows, BLOCKS_PER_THREAD * threads))
     cuts = [round(rows * (sqrt(i / count) if triangle else i / count)) for i in range(count + 1)]
     return [(a, b) for a, b in pairwise(cuts) if b > a]
 

@@ -14,7 +14,7 @@ from math import inf, isnan, nan
 
 Function = Callable[[float], tuple[float, float]]
 TINY, HUGE = 1e-280, 1e6
-SMALL = 1e-8  # between it and HUGE steps are factors of 2, so that no pair of roots further apart is stepped over
+SMALL = 1e-8  # above it the search goes by factors of 2, and steps over no pair of roots further apart than that
 NOISE = 1e-8  # a mean whose error is larger is NaN: a residual above is a jump
 
 
@@ -61,19 +61,21 @@ def fixed_point(f: Function, start: float, *, max_steps: int = 400) -> Solution:
         return Solution(start, nan, nan, 1, Result.UNDEFINED)
     if abs(gap) <= 4e-16 * abs(start):
         return Solution(start, slope, abs(gap), 1, Result.FOUND)
-    x, ratio, steps = start, 2.0 if gap > 0 else 0.5, 1
+    rises = gap > 0
+    factor = ratio = 2.0 if rises else 0.5
+    x, steps = start, 1
     while steps < max_steps:
         previous, x = x, x * ratio
-        ratio = ratio if x > SMALL else ratio**2
-        if not TINY < x < HUGE:
-            value, slope = f(HUGE if x >= HUGE else TINY)
-            result = Result.DIVERGES if x >= HUGE else Result.VANISHES
-            return Solution(inf if x >= HUGE else 0.0, slope, nan if x >= HUGE else 0.0, steps, result)
+        ratio = factor if x > SMALL else ratio**2
+        if rises and x >= HUGE:
+            return Solution(inf, f(HUGE)[1], nan, steps + 1, Result.DIVERGES)
+        if not rises and x <= TINY:
+            return Solution(0.0, f(TINY)[1], 0.0, steps + 1, Result.VANISHES)
         value, slope = f(x)
         steps += 1
         if isnan(value):
             return Solution(x, nan, nan, steps, Result.UNDEFINED)
-        if (value - x > 0) != (gap > 0):
+        if (value - x > 0) != rises:
             return root(f, *sorted((previous, x)), steps=steps, max_steps=max_steps)
     return Solution(x, slope, abs(value - x), steps, Result.STEPS)
 
@@ -96,8 +98,9 @@ def root(f: Function, low: float, high: float, *, steps: int = 0, max_steps: int
         else:
             low = x
         newton = x - gap / (slope - 1) if slope != 1 else nan
-        after = newton if low < newton < high else 0.5 * (low + high)
-        if gap == 0 or after in (low, high) or abs(after - x) <= 2e-16 * abs(x):
+        after = newton if low <= newton <= high else 0.5 * (low + high)
+        # x is an end of the bracket now, so a step too short to leave it must be seen before the halving.
+        if gap == 0 or abs(newton - x) <= 4e-16 * abs(x) or not low < 0.5 * (low + high) < high:
             result = Result.FOUND if best.residual <= NOISE * scale else Result.JUMPS
             return replace(best, steps=steps, result=result)
         x = after

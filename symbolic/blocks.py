@@ -11,18 +11,18 @@ import ast
 from collections.abc import Callable
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any
-
-from sympy import Expr
+from typing import Any, TypeAlias
 
 from symbolic.activations import ACTIVATIONS, activation
-from symbolic.networks import Chain, Dense, Dropout, Identity, Layer, LayerNorm, NoRule, Repeat, RMSNorm, Scale, Sum
-from symbolic.parse import MAX_DEPTH, MAX_NODES, ParseError, Refusal, check_characters, number, place, read
+from symbolic.networks import Chain, Dense, Dropout, Identity, Layer, LayerNorm, Repeat, RMSNorm, Scale, Sum
+from symbolic.parse import MAX_DEPTH, MAX_NODES, ParseError, check_characters, place, read
+from symbolic.signals import NoRule
+from symbolic.words import Refusal, number
 
 LAYERS: dict[str, type[Layer]] = {c.__name__: c for c in (Dense, Dropout, LayerNorm, RMSNorm, Identity)}
 MAX_LAYERS = 10_000
 EXAMPLE = "tanh >> Dense(1.5, 0.05)"
-Value = Layer | Expr
+Value: TypeAlias = Any  # a Layer, or a number as a SymPy expression
 
 
 def parse_block(text: str) -> Layer:

@@ -6,23 +6,18 @@ added because their fresh weights make them uncorrelated. What the theory does n
 written down.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from functools import reduce, singledispatch
+from dataclasses import dataclass, fields
+from functools import reduce
 from math import isfinite
 from typing import Any
 
 from sympy import Dummy, Expr, Integer, Max, Min, Rational, Symbol, nan, simplify
 
 from symbolic.functions import X
+from symbolic.signals import FEATURES, GAUSSIAN, NoRule, kind_after, kinds_through
 
 WEIGHT_VAR = Symbol("weight_var", positive=True)
 BIAS_VAR = Symbol("bias_var", nonnegative=True)
-GAUSSIAN, FEATURES = "gaussian", "features"
-
-
-class NoRule(TypeError):
-    """The theory has no statement for this layer here; the message says which it has."""
 
 
 def _decimal(value: float) -> Expr:
@@ -52,10 +47,10 @@ class Layer:
     """Anything that maps signals to signals; a network is one too."""
 
     def __rshift__(self, other: "Layer") -> "Layer":
-        return Chain(_flat(Chain, self) + _flat(Chain, _layer(other)))
+        return Chain(flat(Chain, self) + flat(Chain, _layer(other)))
 
     def __add__(self, other: "Layer") -> "Layer":
-        return Sum(_flat(Sum, self) + _flat(Sum, _layer(other)))
+        return Sum(flat(Sum, self) + flat(Sum, _layer(other)))
 
     def __rmul__(self, factor: Any) -> "Layer":
         return Scale(factor, self)
@@ -216,7 +211,7 @@ def _layer(value: Any) -> Layer:
     return value
 
 
-def _flat(kind: type, layer: Layer) -> tuple[Layer, ...]:
+def flat(kind: type, layer: Layer) -> tuple[Layer, ...]:
     return tuple(getattr(layer, fields(kind)[0].name)) if isinstance(layer, kind) else (layer,)
 
 
@@ -225,26 +220,6 @@ def _short(value: Any) -> str:
 
 
 # -- what flows between layers -------------------------------------------------------------------------------------
-
-
-def kinds_through(layer: Layer) -> dict[str, str]:
-    """The kinds of signal a layer accepts, each with the kind it gives; NoRule if it accepts none."""
-    found, problem = {}, None
-    for kind in (GAUSSIAN, FEATURES):
-        try:
-            found[kind] = kind_after(layer, kind)
-        except NoRule as error:
-            problem = problem or error
-    if not found and problem is not None:
-        raise problem
-    return found
-
-
-@singledispatch
-def kind_after(layer: Layer, kind: str) -> str:
-    """The kind of signal that leaves the layer when `kind` enters; NoRule where the theory does not apply."""
-    known = sorted(c.__name__ for c in kind_after.registry if c is not object)
-    raise NoRule(f"nothing is known about the layer '{layer}' ({type(layer).__name__}); known are {', '.join(known)}")
 
 
 @kind_after.register(Identity)
@@ -307,42 +282,3 @@ def fresh(layer: Layer) -> bool:
     if isinstance(last, Dropout | LayerNorm | RMSNorm) or (isinstance(last, Pointwise) and last.odd):
         return bool(before) and fresh(before[0] if len(before) == 1 else Chain(tuple(before)))
     return fresh(last)
-
-
-def blocks(network: Layer) -> Iterator[tuple[Layer, int]]:
-    """The network as (block, times) from input to output: what is iterated, never composed."""
-    pending: list[Layer] = []
-    for part in _flat(Chain, network):
-        if not isinstance(part, Repeat):
-            pending.append(part)
-            continue
-        yield from _joined(pending)
-        pending = []
-        inner = list(blocks(part.block))
-        yield from inner * part.times if len(inner) > 1 else [(inner[0][0], inner[0][1] * part.times)]
-    yield from _joined(pending)
-
-
-def _joined(layers: list[Layer]) -> Iterator[tuple[Layer, int]]:
-    if layers:
-        yield (layers[0] if len(layers) == 1 else Chain(tuple(layers))), 1
-
-
-def with_symbols(layer: Layer) -> tuple[Layer, dict[str, Expr]]:
-    """The layer with each of its numbers replaced by a symbol, and those symbols' values by name, in order."""
-    values: dict[str, Expr] = {}
-
-    def visit(value: Any, name: str) -> Any:
-        if isinstance(value, Pointwise):
-            return value
-        if isinstance(value, Layer):
-            return replace(value, **{f.name: visit(getattr(value, f.name), f.name) for f in fields(value)})
-        if isinstance(value, tuple):
-            return tuple(visit(v, name) for v in value)
-        if isinstance(value, Expr) and value.is_number:
-            symbol = Symbol(f"{name}_{len(values)}", real=True, **{"nonnegative": True} if name != "factor" else {})
-            values[symbol.name] = value
-            return symbol
-        return value
-
-    return visit(layer, ""), values

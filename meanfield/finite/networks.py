@@ -16,20 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from meanfield.finite.formulas import evaluate, slope
-from symbolic.networks import (
-    Chain,
-    Dense,
-    Dropout,
-    Identity,
-    Layer,
-    LayerNorm,
-    NoRule,
-    Pointwise,
-    Repeat,
-    RMSNorm,
-    Scale,
-    Sum,
-)
+from symbolic.networks import Chain, Dense, Dropout, Identity, Layer, LayerNorm, Pointwise, Repeat, RMSNorm, Scale, Sum
+from symbolic.signals import NoRule
 
 Array = npt.NDArray[np.float64]
 Pullback = Callable[[Array], Array]

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from meanfield.finite.networks import Array, Draw, Pullback, Tape, forward, whole
-from symbolic.networks import Layer, blocks
+from symbolic.networks import Layer
+from symbolic.structure import blocks
 
 
 def inputs(x: Any) -> Array:

@@ -15,7 +15,9 @@ from symbolic.limits.gradient import factor
 from symbolic.limits.nngp import Moments, Pair, cross, moments, pair
 from symbolic.limits.ntk import diagonal, tangent
 from symbolic.maps import Map
-from symbolic.networks import FEATURES, GAUSSIAN, Layer, NoRule, Repeat, blocks, kinds_through
+from symbolic.networks import Layer, Repeat
+from symbolic.signals import FEATURES, GAUSSIAN, NoRule, kinds_through
+from symbolic.structure import blocks
 
 State = tuple[Symbol, ...]
 _START = Pair(Moments(p), Moments(q), k)

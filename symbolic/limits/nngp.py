@@ -13,20 +13,8 @@ from functools import reduce, singledispatch
 from sympy import Add, Expr, S, sqrt
 
 from symbolic.gaussian import Mean, PairMean
-from symbolic.networks import (
-    Chain,
-    Dense,
-    Dropout,
-    Identity,
-    Layer,
-    LayerNorm,
-    NoRule,
-    Pointwise,
-    Repeat,
-    RMSNorm,
-    Scale,
-    Sum,
-)
+from symbolic.networks import Chain, Dense, Dropout, Identity, Layer, LayerNorm, Pointwise, Repeat, RMSNorm, Scale, Sum
+from symbolic.signals import NoRule
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,7 @@ from sympy import Add, Expr
 from symbolic.gaussian import Mean, PairMean
 from symbolic.landmarks import slope
 from symbolic.limits.nngp import Moments, Pair, moments, no_rule, pair, spread, unrolled
-from symbolic.networks import (
-    Chain,
-    Dense,
-    Dropout,
-    Identity,
-    Layer,
-    LayerNorm,
-    Pointwise,
-    Repeat,
-    RMSNorm,
-    Scale,
-    Sum,
-)
+from symbolic.networks import Chain, Dense, Dropout, Identity, Layer, LayerNorm, Pointwise, Repeat, RMSNorm, Scale, Sum
 
 
 @singledispatch

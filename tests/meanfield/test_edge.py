@@ -185,9 +185,7 @@ def test_scale_invariant_activations_are_critical_without_bias(name, weight_var)
     assert (found.bias_var, found.chi_q, found.stable) == (0, pytest.approx(1, abs=1e-15), False)
 
 
-@pytest.mark.parametrize(
-    ("name", "weight_var"), [("tanh", 1), ("sin", 1), ("erf", math.pi / 4), (FORMULA, 1)]
-)
+@pytest.mark.parametrize(("name", "weight_var"), [("tanh", 1), ("sin", 1), ("erf", math.pi / 4), (FORMULA, 1)])
 def test_odd_activations_without_bias_are_critical_at_length_zero(name, weight_var):
     found = mf.edge_of_chaos(name)
     assert (found.weight_var, found.q) == (pytest.approx(weight_var, rel=1e-12), 0)
@@ -207,7 +205,9 @@ def test_every_spelling_has_the_same_edge(spelling):
 
 @pytest.mark.slow
 def test_softplus_has_no_edge_of_chaos():
-    with pytest.raises(mf.NoEdge, match=r"softplus has no edge of chaos: chi_1 = 1 asks for sigma_b\^2 < 0 at every length"):
+    with pytest.raises(
+        mf.NoEdge, match=r"softplus has no edge of chaos: chi_1 = 1 asks for sigma_b\^2 < 0 at every length"
+    ):
         mf.edge_of_chaos("softplus")
 
 
@@ -223,7 +223,11 @@ def test_sigmoid_has_an_edge_only_at_impractical_weights():
     [
         ("relu", 0.1, r"relu is critical only at bias_var = 0 \(and weight_var = 2\), not at 0.1"),
         (mf.erf >> mf.Dropout(0.9) >> mf.Dense(), 0.1, "correlation 1 is no fixed point"),
-        (mf.Identity() + (mf.erf >> mf.Dense()), 0.1, "has no edge of chaos in weight_var: its equation has 0 solutions"),
+        (
+            mf.Identity() + (mf.erf >> mf.Dense()),
+            0.1,
+            "has no edge of chaos in weight_var: its equation has 0 solutions",
+        ),
         (mf.erf >> mf.Dense() >> mf.erf >> mf.Dense(), 0.1, "a block with one free Dense"),
         (mf.erf >> mf.Dense(1.5), 0.1, r"weight_var of .* is not free: write Dense\(\)"),
         (mf.erf >> mf.Dense(1.5, 0.1), 0.1, r"weight_var and bias_var of .* is not free: write Dense\(\)"),

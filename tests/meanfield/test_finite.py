@@ -20,7 +20,8 @@ from meanfield.finite import (
 from meanfield.finite.formulas import evaluate, slope
 from symbolic.activations import ACTIVATIONS, activation
 from symbolic.functions import X
-from symbolic.networks import Dense, Dropout, Identity, Layer, LayerNorm, NoRule, RMSNorm
+from symbolic.networks import Dense, Dropout, Identity, Layer, LayerNorm, RMSNorm
+from symbolic.signals import NoRule
 
 relu, tanh, gelu = (ACTIVATIONS[name] for name in ("relu", "tanh", "gelu"))
 

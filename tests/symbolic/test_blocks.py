@@ -5,8 +5,9 @@ from sympy import Rational
 
 from symbolic.activations import ACTIVATIONS, activation
 from symbolic.blocks import EXAMPLE, MAX_LAYERS, depth, parse_block
-from symbolic.networks import BIAS_VAR, Dense, Dropout, Identity, LayerNorm, NoRule, RMSNorm
+from symbolic.networks import BIAS_VAR, Dense, Dropout, Identity, LayerNorm, RMSNorm
 from symbolic.parse import ParseError
+from symbolic.signals import NoRule
 
 relu, tanh, gelu = (ACTIVATIONS[name] for name in ("relu", "tanh", "gelu"))
 

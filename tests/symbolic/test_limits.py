@@ -11,20 +11,8 @@ from symbolic.activations import ACTIVATIONS as ACT
 from symbolic.functions import X
 from symbolic.gaussian import Mean, PairMean, g, k, p, q, t
 from symbolic.limits import LIMITS, derive, readable
-from symbolic.networks import (
-    BIAS_VAR,
-    FEATURES,
-    GAUSSIAN,
-    WEIGHT_VAR,
-    Dense,
-    Dropout,
-    Identity,
-    Layer,
-    LayerNorm,
-    NoRule,
-    Pointwise,
-    RMSNorm,
-)
+from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Dense, Dropout, Identity, Layer, LayerNorm, Pointwise, RMSNorm
+from symbolic.signals import FEATURES, GAUSSIAN, NoRule
 from tests.symbolic.quadrature_oracle import numeric
 
 TANH, RELU, GELU, ERF = (ACT[n] for n in ("tanh", "relu", "gelu", "erf"))

@@ -16,8 +16,6 @@ from symbolic.limits.nngp import Moments, Pair, cross, moments
 from symbolic.limits.ntk import diagonal, tangent
 from symbolic.networks import (
     BIAS_VAR,
-    FEATURES,
-    GAUSSIAN,
     WEIGHT_VAR,
     Chain,
     Dense,
@@ -25,18 +23,15 @@ from symbolic.networks import (
     Identity,
     Layer,
     LayerNorm,
-    NoRule,
     Pointwise,
     Repeat,
     RMSNorm,
     Scale,
     Sum,
-    blocks,
     fresh,
-    kind_after,
-    kinds_through,
-    with_symbols,
-)  # fmt: skip
+)
+from symbolic.signals import FEATURES, GAUSSIAN, NoRule, kind_after, kinds_through
+from symbolic.structure import blocks, with_symbols
 
 TANH, RELU = ACT["tanh"], ACT["relu"]
 BLOCK = TANH >> Dense(2, 0.1)
