@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import meanfield as mf
-from meanfield.terminal import Commands, block, draw, numbers, rows, show, subject, whole, writable
+from meanfield.terminal import Commands, block, draw, numbers, rows, show, subject, tell, whole, writable
 
 MOST_EIGENVALUES = 1000
 
@@ -214,8 +214,6 @@ def check(
     Example:
       meanfield check "tanh >> Dense(1.5, 0.05)" --networks "tanh >> Dense(1.65, 0.05)" --sampler conditional
     """
-    from rich.console import Console
-
     from meanfield.check import check as decide
     from meanfield.show import verdict_parts
     from meanfield.theory import theory as paper
@@ -246,7 +244,7 @@ def check(
     if as_json:
         show(found.to_dict())
     else:
-        Console().print(*verdict_parts(found))
+        tell(*verdict_parts(found))
     raise typer.Exit(0 if found.outcome == "agrees" else 1)
 
 
@@ -262,7 +260,6 @@ def theories(as_json: Json = False) -> None:
     data = [{"name": t.name, "title": t.title, "claim": t.claim, "cite": t.cite, "cases": [*t.cases]} for t in known]
     if as_json:
         return show({"theories": data})
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -270,7 +267,7 @@ def theories(as_json: Json = False) -> None:
         table.add_column(name)
     for t in known:
         table.add_row(*(part.replace("[", r"\[") for part in (t.name, t.claim, t.cite)))
-    Console().print(table)
+    tell(table)
 
 
 @app.command()

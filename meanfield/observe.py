@@ -11,6 +11,7 @@ import numpy as np
 from meanfield.build import Array, Block
 from meanfield.finite import empirical_ntk, gradient_profile, grams
 from meanfield.theory import Case, Prediction
+from solvers.iterate import orbit
 from symbolic.networks import Dense, Layer, Repeat
 
 PAIRS = 16
@@ -34,13 +35,10 @@ def over_pairs(grams: Array) -> tuple[Array, Array]:
 
 def solve_pair(block: Layer, case: Case) -> Prediction:
     """Lengths q and covariances k after 1 .. depth applications of the block (limit nngp)."""
-    built, state, labels, values, scales = Block(block), np.array(case.start), [], [], []
-    for layer in range(1, case.depth + 1):
-        state = built("orbit", state)[0]
-        labels += [f"q at layer {layer}", f"k at layer {layer}"]
-        values += [state[1], state[2]]
-        scales += [state[1], np.sqrt(state[0] * state[1])]
-    return Prediction(tuple(labels), np.array(values, dtype=np.float64), np.array(scales, dtype=np.float64))
+    built = Block(block)
+    p, q, k = orbit(lambda state: built("orbit", state)[0], case.start, case.depth)[1:].T
+    labels = (f"{name} at layer {layer}" for layer in range(1, case.depth + 1) for name in "qk")
+    return Prediction(tuple(labels), np.stack([q, k], 1).ravel(), np.stack([q, np.sqrt(p * q)], 1).ravel())
 
 
 def sample_pair(block: Layer, case: Case, width: int, rng: np.random.Generator, *, conditional: bool = False) -> Array:

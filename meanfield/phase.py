@@ -6,7 +6,7 @@ C'(c); xi = -1/log chi the depth over which a deviation falls by e. ordered: chi
 chi_1 = 1. Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (1611.01232).
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from math import inf, isfinite, nan
 from typing import Any
 
@@ -34,7 +34,7 @@ class Phase:
     xi_c: float
     phase: str
     chi_gradient: float
-    block: str = field(repr=False, default="")
+    block: Layer = field(repr=False)
 
     def __str__(self) -> str:
         lines = [
@@ -48,7 +48,13 @@ class Phase:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {f.name: getattr(self, f.name) for f in fields(self)[:-1]} | {"block": str(self.block)}
+
+    def plot(self, ax: Any = None) -> Any:
+        """The correlation map with its fixed point; the axes (needs matplotlib)."""
+        from meanfield.plot import c_map
+
+        return c_map(self.block, ax)
 
 
 def phase(block: Layer, *, q0: float = 1.0) -> Phase:
@@ -78,7 +84,7 @@ def phase(block: Layer, *, q0: float = 1.0) -> Phase:
         depth_scale(chi_c),
         phase_of(chi_1),
         gradient,
-        str(block),
+        block,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from meanfield.build import Block
 from meanfield.phase import checked_block, phase
+from solvers.iterate import orbit
 from symbolic.networks import Dense, Layer, Repeat
 
 if TYPE_CHECKING:
@@ -76,11 +77,8 @@ def depth(
     from meanfield.observe import inputs
     from meanfield.theory import Case
 
-    ax, built, state = axes(ax), Block(block), np.array(start)
-    theory = [state]
-    for _ in range(layers):
-        theory.append(built("orbit", theory[-1])[0])
-    p, q, k = np.array(theory).T
+    ax, built = axes(ax), Block(block)
+    p, q, k = orbit(lambda state: built("orbit", state)[0], start, layers).T
     x = inputs(Case(block, block, layers, start), pairs=1)
     found = sample(Dense(1, 0) >> Repeat(block, layers), x, width=width, draws=draws, seed=seed).grams[:, 1:]
     lengths = found[:, :, 1, 1]

@@ -105,6 +105,15 @@ def show(data: dict[str, Any] | None, *lines: Any) -> None:
         typer.echo(str(line))
 
 
+def tell(*parts: Any) -> None:
+    """Tables and sentences, wrapped to the terminal."""
+    from rich.console import Console
+
+    console = Console()
+    for part in parts:
+        console.print(part)
+
+
 def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): plain(part) for key, part in value.items()}

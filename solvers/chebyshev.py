@@ -54,8 +54,8 @@ def interpolate(f: PairMap, norms: tuple[float, float], angles: tuple[float, flo
     for axis in range(3 if count > 1 else 0):
         values = coefficients(values, axis)
     c = values if count > 1 else coefficients(values, 2)
-    scale = np.abs(c).max()
-    error = max(_tail(c, axis) for axis in ((0, 2) if count > 1 else (2,))) + 4e-16 * scale
+    rounding = 2e-15 * np.abs(c).sum(axis=(0, 1, 2)).max()
+    error = max(_tail(c, axis) for axis in ((0, 2) if count > 1 else (2,))) + rounding
     return Interpolant(np.ascontiguousarray(c), (low, high), angles, float(error))
 
 

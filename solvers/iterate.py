@@ -11,7 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf, isnan, nan
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
 Function = Callable[[float], tuple[float, float]]
 TINY, HUGE = 1e-280, 1e6
 SMALL = 1e-8  # above it the search goes by factors of 2, and steps over no pair of roots further apart than that
@@ -48,6 +53,14 @@ class Solution:
         if self.result not in (Result.FOUND, Result.VANISHES):
             raise NotConverged(f"no fixed point: {self.result.value} (after {self.steps} steps, at {self.value:.6g})")
         return self.value
+
+
+def orbit(step: Callable[[Any], Any], start: Any, steps: int) -> Array:
+    """The states start, step(start), step(step(start)), ...: shape (steps + 1, components)."""
+    states = [np.asarray(start, dtype=np.float64)]
+    for _ in range(steps):
+        states.append(np.asarray(step(states[-1])))
+    return np.stack(states)
 
 
 def fixed_point(f: Function, start: float, *, max_steps: int = 400) -> Solution:

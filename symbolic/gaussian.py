@@ -135,7 +135,7 @@ def _integrate_pair(a: Expr, b: Expr, p: Any, q: Any, k: Any) -> Any:
         if not rest:
             return g(centre)
         cuts = _cuts([(m - centre) / rest for m in marks])
-        return mpmath.quad(lambda w: g(centre + rest * w) * mpmath.npdf(w), cuts)
+        return mpmath.quad(lambda w: g(centre + rest * w) * mpmath.npdf(w), cuts, method="gauss-legendre")
 
     kinks = [float(c) / root for c in landmarks(a)] + [m / slope for m in marks if slope]
     return mpmath.quad(lambda z: f(root * z) * inner(z) * mpmath.npdf(z), _cuts(kinks))

@@ -5,12 +5,14 @@ b), erf, sigmoid, exp, ... is centred where its argument vanishes. Both are foun
 """
 
 from collections.abc import Iterator
+from itertools import combinations
 
 from sympy import (
     Abs,
     Add,
     DiracDelta,
     Expr,
+    FiniteSet,
     Function,
     Max,
     Min,
@@ -20,6 +22,7 @@ from sympy import (
     S,
     real_roots,
     simplify,
+    solveset,
 )
 from sympy.core.relational import Relational
 
@@ -33,11 +36,12 @@ def landmarks(body: Expr) -> tuple[Expr, ...]:
     >>> landmarks(Max(X, 0) + tanh(3*X - 1) + Max(-1, X))
     (-1, 0, 1/3)
     """
-    return tuple(sorted({r for e in _turns(body) for r in _roots(e)}, key=float))
+    turns = {r for e in _turns(body) for r in _roots(e, all_of_them=False)}
+    return tuple(sorted(turns.union(kinks(body)), key=float))
 
 
 def kinks(body: Expr) -> tuple[Expr, ...]:
-    """The landmarks at which the formula or a derivative jumps.
+    """The landmarks at which the formula or a derivative jumps; ValueError if they cannot all be found.
 
     >>> from sympy import tanh
     >>> kinks(tanh(X)), kinks(abs(X - 2))
@@ -77,8 +81,7 @@ def _branch(body: Expr, x: Expr) -> Expr:
 
 def _breaks(body: Expr) -> Iterator[Expr]:
     for node in body.atoms(Max, Min):
-        first, *others = node.args
-        yield from (first - other for other in others)
+        yield from (a - b for a, b in combinations(node.args, 2))
     for node in body.atoms(Piecewise):
         conditions = (c for _, c in node.args)
         yield from (r.lhs - r.rhs for c in conditions for r in c.atoms(Relational))
@@ -88,22 +91,24 @@ def _breaks(body: Expr) -> Iterator[Expr]:
 
 
 def _turns(body: Expr) -> Iterator[Expr]:
-    yield from _breaks(body)
     for node in body.atoms(Function):
         if not isinstance(node, Piecewise | Max | Min):
             yield node.args[0]
 
 
-def _roots(expr: Expr) -> list[Expr]:
+def _roots(expr: Expr, *, all_of_them: bool = True) -> list[Expr]:
     """Where the expression can vanish: the roots of what it is on either side of each switch inside it."""
     switch = next(iter(expr.atoms(Max, Min, Abs, Piecewise)), None)
     if switch is not None:
         pieces = [value for value, _ in switch.args] if isinstance(switch, Piecewise) else switch.args
         pieces = [*pieces, -pieces[0]] if isinstance(switch, Abs) else pieces
-        return [r for piece in pieces for r in _roots(expr.xreplace({switch: piece}))]
+        return [r for piece in pieces for r in _roots(expr.xreplace({switch: piece}), all_of_them=all_of_them)]
     if not expr.has(X):
         return []
     try:
         return [r for r in real_roots(Poly(expr, X), multiple=True) if r.is_finite]
     except (PolynomialError, NotImplementedError):
-        return []
+        found = solveset(expr, X, S.Reals) if all_of_them else S.EmptySet
+    if not isinstance(found, FiniteSet) and found is not S.EmptySet:
+        raise ValueError(f"a kink lies where {expr} = 0, which has no finite list of solutions: quadrature needs one")
+    return list(found)

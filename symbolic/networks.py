@@ -18,6 +18,7 @@ from symbolic.signals import FEATURES, GAUSSIAN, NoRule, kind_after, kinds_throu
 
 WEIGHT_VAR = Symbol("weight_var", positive=True)
 BIAS_VAR = Symbol("bias_var", nonnegative=True)
+STATE_NAMES = {"p", "q", "k", "t", "g"}
 
 
 def _decimal(value: float) -> Expr:
@@ -95,6 +96,11 @@ class Pointwise(Layer):
         if not isinstance(self.formula, Expr):
             raise TypeError(
                 f"an activation is a SymPy expression in x, not {self.formula!r}; see mf.activation for text"
+            )
+        taken = sorted({s.name for s in self.formula.free_symbols} & STATE_NAMES)
+        if taken:
+            raise ValueError(
+                f"a parameter of an activation cannot be called {taken[0]}, which names a state: rename it"
             )
 
     @property
