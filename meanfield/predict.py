@@ -26,6 +26,8 @@ def predict(net: Layer, x_train: Any, y_train: Any, x_test: Any, *, get: str = "
         raise ValueError(f"x_train and y_train must have the same number of points, not {len(x_train)} and {len(y)}")
     if not 0 <= ridge < np.inf:
         raise ValueError(f"ridge must be finite and at least 0, not {ridge}")
+    if not isinstance(get, str):
+        raise ValueError(f"a prediction is made with one kernel, 'nngp' or 'ntk', not with {get!r}")
     gram = kernel(net, x_train, get=get)
     gram[np.diag_indices(len(gram))] += ridge * np.diag(gram).mean()
     try:

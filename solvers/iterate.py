@@ -20,6 +20,7 @@ Array = npt.NDArray[np.float64]
 Function = Callable[[float], tuple[float, float]]
 TINY, HUGE = 1e-280, 1e6
 SMALL = 1e-8  # above it the search goes by factors of 2, and steps over no pair of roots further apart than that
+NEWTON = 32  # Newton's steps in a bracket, which rounding may keep from ending; then halving, which always ends
 NOISE = 1e-8  # a mean whose error is larger is NaN: a residual above is a jump
 
 
@@ -95,7 +96,11 @@ def fixed_point(f: Function, start: float, *, max_steps: int = 400) -> Solution:
 
 def root(f: Function, low: float, high: float, *, steps: int = 0, max_steps: int = 400) -> Solution:
     """The fixed point between low and high, where f(x) - x has opposite signs, by safeguarded Newton steps."""
-    rising, scale = f(high)[0] > high, max(abs(low), abs(high))
+    value, slope = f(high)
+    steps, last_newton = steps + 1, steps + NEWTON
+    if value == high or isnan(value):
+        return Solution(high, slope, value - high, steps, Result.UNDEFINED if isnan(value) else Result.FOUND)
+    rising, scale = value > high, max(abs(low), abs(high))
     x = 0.5 * (low + high)
     best = Solution(x, nan, inf, steps, Result.STEPS)
     while steps < max_steps:
@@ -111,9 +116,10 @@ def root(f: Function, low: float, high: float, *, steps: int = 0, max_steps: int
         else:
             low = x
         newton = x - gap / (slope - 1) if slope != 1 else nan
-        after = newton if low <= newton <= high else 0.5 * (low + high)
+        middle = 0.5 * (low + high)
+        after = newton if low < newton < high and steps < last_newton else middle
         # x is an end of the bracket now, so a step too short to leave it must be seen before the halving.
-        if gap == 0 or abs(newton - x) <= 4e-16 * abs(x) or not low < 0.5 * (low + high) < high:
+        if gap == 0 or abs(newton - x) <= 4e-16 * abs(x) or not low < middle < high:
             result = Result.FOUND if best.residual <= NOISE * scale else Result.JUMPS
             return replace(best, steps=steps, result=result)
         x = after

@@ -77,7 +77,8 @@ def _solve(equation: Expr, unknown: Expr, layer: Layer) -> Expr:
     means = {m: Dummy(positive=True) for m in equation.atoms(Mean)}
     if any(m.has(unknown) for m in means):
         raise NoEdge(
-            f"{unknown} of '{layer}' sits before an activation as well: the edge of chaos is that of a block with one free Dense"
+            f"{unknown} of '{layer}' sits before an activation as well: "
+            "the edge of chaos is that of a block with one free Dense"
         )
     found = solve(equation.xreplace(means), unknown)
     if len(found) != 1:

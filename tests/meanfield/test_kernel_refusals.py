@@ -43,7 +43,7 @@ def test_data(x1, x2, error, message):
             mf.NoRule,
             "normalises by the mean of a signal that is not Gaussian",
         ),
-        (lambda: mf.Dense() >> mf.relu >> mf.Dense(2, 0), ValueError, "weight_var and bias_var of .* has no value"),
+        (lambda: mf.Dense() >> mf.relu >> mf.Dense(2, 0), ValueError, "bias_var and weight_var of .* has no value"),
         (lambda: mf.Dense(2, 0) >> mf.relu >> mf.Dense(2), ValueError, "bias_var of .* has no value"),
         (lambda: "relu", TypeError, "a kernel is that of a network"),
     ],
@@ -56,7 +56,7 @@ def test_networks(net, error, message):
 
 @pytest.mark.parametrize("get", ["ntkk", ("nngp", "cov")])
 def test_kernels(get):
-    with pytest.raises(ValueError, match="unknown kernel .* known are nngp and ntk"):
+    with pytest.raises(ValueError, match=r"unknown kernel .* known are nngp and ntk"):
         mf.kernel(NET, X, get=get)
 
 

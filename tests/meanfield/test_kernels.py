@@ -1,4 +1,4 @@
-"""Kernels on data: anchors at cosine 1/2, laws every kernel obeys, the open-mean path against the plain recursion, refusals."""
+"""Kernels on data: anchors at cosine 1/2, laws, means without a formula against the plain recursion."""
 
 import math
 
@@ -106,14 +106,15 @@ def test_the_number_of_threads_changes_nothing(monkeypatch, threads):
     assert (mf.kernel(NETWORKS["relu"], data(200), get="ntk") == whole).all()
 
 
-@pytest.mark.parametrize("name", [n for n in NETWORKS])
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("get", ["nngp", "ntk"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(points=st.integers(1, 6), features=st.integers(1, 4), seed=st.integers(0, 10**6), size=st.floats(0.1, 10))
 def test_a_kernel_is_positive_semidefinite(name, get, points, features, seed, size):
     found = mf.kernel(NETWORKS[name], size * data(points, features, seed), get=get)
     values = np.linalg.eigvalsh(found)
-    assert values[0] >= -1e-12 * values[-1]
+    # A kinked activation's tangent dual goes as sqrt(1 - c): the last bit of c = 1 is worth sqrt(eps) there.
+    assert values[0] >= -(1e-12 if get == "nngp" else 2e-8) * values[-1]
 
 
 @settings(max_examples=30, deadline=None)
@@ -168,27 +169,30 @@ def recursion(net_block, depth, x, weight_var, bias_var):
     return k, t
 
 
-@pytest.mark.parametrize("norms", ["equal", "unequal"])
+@pytest.mark.parametrize("norms", ["equal", pytest.param("unequal", marks=pytest.mark.slow)])
 def test_an_interpolated_kernel_is_the_recursion(norms):
     x, block = data(12), mf.tanh >> mf.Dense(1.5, 0.05)
     if norms == "equal":
         x *= np.sqrt(5 / (x**2).sum(axis=1, keepdims=True))
-    found = mf.kernel(mf.Dense(1.2, 0.1) >> block**3, x, get=("nngp", "ntk"))
-    for one, expected in zip(found, recursion(block, 3, x, 1.2, 0.1), strict=True):
+    found = mf.kernel(mf.Dense(1.2, 0.1) >> block**2, x, get=("nngp", "ntk"))
+    for one, expected in zip(found, recursion(block, 2, x, 1.2, 0.1), strict=True):
         np.testing.assert_allclose(one, expected, atol=1e-11 * abs(expected).max(), rtol=0)
 
 
+@pytest.mark.slow
 def test_an_interpolated_rectangle_is_a_block_of_the_symmetric_kernel():
     x, net = data(20), mf.Dense(1.2, 0.1) >> (mf.tanh >> mf.Dense(1.5, 0.05)) ** 2
     whole, block = mf.kernel(net, x, get="ntk"), mf.kernel(net, x[:8], x[8:], get="ntk")
     np.testing.assert_allclose(block, whole[:8, 8:], atol=1e-11 * whole.max(), rtol=0)
 
 
+@pytest.mark.slow
 def test_an_interpolated_kernel_is_exactly_symmetric():
     found = mf.kernel(mf.Dense(1, 0.1) >> mf.tanh >> mf.Dense(1.5, 0.05), data(70))
     assert (found == found.T).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [1, 2, 3])
 def test_an_interpolated_kernel_of_few_points(points):
     x, block = data(points), mf.tanh >> mf.Dense(1.5, 0.05)

@@ -1,4 +1,4 @@
-"""Fixed points, slopes and depth scales against tables computed apart from this code (mpmath and float64 quadrature)."""
+"""Fixed points, slopes and depth scales against tables that were computed apart from this code, with mpmath."""
 
 import json
 import math
