@@ -13,7 +13,67 @@ solved.
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meanfield.check import Verdict as Verdict
+    from meanfield.check import check as check
+    from meanfield.dual import Dual as Dual
+    from meanfield.dual import dual as dual
+    from meanfield.edge import Critical as Critical
+    from meanfield.edge import edge_of_chaos as edge_of_chaos
+    from meanfield.finite import Sample as Sample
+    from meanfield.finite import sample as sample
+    from meanfield.init import InitScale as InitScale
+    from meanfield.init import init_scale as init_scale
+    from meanfield.kernels import kernel as kernel
+    from meanfield.phase import Phase as Phase
+    from meanfield.phase import phase as phase
+    from meanfield.plot import plot as plot
+    from meanfield.predict import predict as predict
+    from meanfield.theory import (
+        Case as Case,
+    )
+    from meanfield.theory import (
+        Prediction as Prediction,
+    )
+    from meanfield.theory import (
+        Theory as Theory,
+    )
+    from meanfield.theory import (
+        theories as theories,
+    )
+    from meanfield.theory import (
+        theory as theory,
+    )
+    from solvers.iterate import NotConverged as NotConverged
+    from symbolic.activations import activation as activation
+    from symbolic.critical import NoEdge as NoEdge
+    from symbolic.emit import Unprintable as Unprintable
+    from symbolic.limits import derive as derive
+    from symbolic.networks import (
+        Dense as Dense,
+    )
+    from symbolic.networks import (
+        Dropout as Dropout,
+    )
+    from symbolic.networks import (
+        Identity as Identity,
+    )
+    from symbolic.networks import (
+        Layer as Layer,
+    )
+    from symbolic.networks import (
+        LayerNorm as LayerNorm,
+    )
+    from symbolic.networks import (
+        Pointwise as Pointwise,
+    )
+    from symbolic.networks import (
+        RMSNorm as RMSNorm,
+    )
+    from symbolic.parse import ParseError as ParseError
+    from symbolic.signals import NoRule as NoRule
 
 __version__ = "0.1.0"
 

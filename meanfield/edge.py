@@ -120,6 +120,4 @@ def _why_not(name: str, bias_var: float, values: Array) -> str:
             f"{LENGTHS[-1]:g}; use another activation, or another criterion of init_scale"
         )
     nearest = reached[reached >= 0][np.argmin(abs(reached[reached >= 0] - bias_var))]
-    return (
-        f"{name} has no critical point at bias_var = {bias_var:g}; the nearest bias_var that has one is {nearest:.6g}"
-    )
+    return f"{name} has no critical point at bias_var = {bias_var:g}; the nearest that has one is about {nearest:.3g}"

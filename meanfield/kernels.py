@@ -3,8 +3,8 @@ entry.
 
 The input Gram is x1 @ x2.T/features and the tangent starts at 0; variances are walked once per point, covariances and
 tangents once per pair, the lower triangle alone where x2 is None. A block whose means are closed is evaluated at
-every entry; one whose means are integrals is interpolated in (log p, log q, angle) and refused if that cannot be
-trusted to 1e-8.
+every entry; one whose means are integrals is, unless its entries are few, interpolated in (log p, log q, angle) and
+refused if that cannot be trusted to 1e-8.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from symbolic.structure import blocks
 
 KERNELS = ("nngp", "ntk")
 TRUSTED = 1e-8
+FEW = 2048  # entries below which integrals are evaluated rather than interpolated
 Report = Callable[[int, int], None]
 
 
@@ -81,10 +82,11 @@ def _walk(net: Layer, a: Array, b: Array, limit: str, symmetric: bool, report: R
     for layer, times in parts:
         block = Block(readable(layer, kind))
         # A formula is walked through all its layers at once, an interpolant has to be made anew for each.
-        for depth in (times,) if block.closed(limit) else (1,) * times:
+        direct = block.closed(limit) or state[0].size <= FEW
+        for depth in (times,) if direct else (1,) * times:
             left, diagonal = _diagonals(block, limit, diagonal, depth)
             right, q = (left, diagonal[0]) if symmetric else _lengths(block, q, depth)
-            _step(block, left, right, state, limit, symmetric)
+            _step(block, left, right, state, limit, symmetric, direct)
             done += depth
             report(done, total)
         kind = kind_after(layer, kind)
@@ -112,9 +114,9 @@ def _lengths(block: Block, q: Array, depth: int) -> tuple[Array, Array]:
     return before, after[0]
 
 
-def _step(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool) -> None:
+def _step(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool, direct: bool) -> None:
     """The state behind the layers whose variances are the rows of p and q, in place."""
-    if block.closed(limit):
+    if direct:
 
         def task(rows: tuple[int, int]) -> None:
             block.gram(limit, p, q, state, rows, triangle=symmetric)

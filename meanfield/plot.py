@@ -5,7 +5,6 @@ at all.
 """
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,12 +125,10 @@ KINDS = {"c_map": c_map, "depth": depth}
 def save(ax: Any, path: str | Path) -> Path:
     """Write the figure of an axes; an interruption leaves no half-written file."""
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix or ".png")
-    os.close(handle)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix or '.png'}")
     try:
         ax.figure.savefig(temporary, dpi=150)
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
     return path

@@ -154,7 +154,7 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...], Callable[[], Iterator[Row]]]] = 
         "Edge of chaos against mpmath (25 digits, another quadrature)",
         ("activation", "bias_var", "weight_var", "relative error of q", "of weight_var"), edges,
     ),
-    "duals": ("Dual activations against mpmath, four random (p, q, k)", ("activation", "how", "worst absolute error"), duals),
+    "duals": ("Duals against mpmath, four random (p, q, k)", ("activation", "how", "worst absolute error"), duals),
     "start_up": ("Start-up, wall seconds of a whole process", ("what", "cold cache", "warm", ""), start_up),
     "kernels": (
         "NNGP and NTK, float64, unequal norms, median of three fresh inputs",
@@ -162,10 +162,13 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...], Callable[[], Iterator[Row]]]] = 
     ),
     "verdicts": (
         "Every theory against real networks, margin 2 %, alpha 0.001, and its ten-per-cent twin",
-        ("theory", "case", "outcome", "draws per width", "worst |difference|/margin", "s", "twin", "draws", "s"), verdicts,
+        ("theory", "case", "outcome", "draws", "worst |difference|/margin", "s", "twin", "draws", "s"),
+        verdicts,
     ),
     "calibration": (
-        "A true theory over 200 seeds, and an underpowered run", ("seeds", "agrees", "inconclusive", "disagrees"), calibration,
+        "A true theory over 200 seeds, and an underpowered run",
+        ("seeds", "agrees", "inconclusive", "disagrees"),
+        calibration,
     ),
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
-"""Depth scales and phases from slopes: a deviation that shrinks by chi per layer lives xi = -1/log chi layers.
+"""Depth scales and phases from slopes: a deviation that shrinks by chi per layer lives xi = -1/log|chi| layers.
 
-chi < 1: xi > 0 layers;  chi = 1: for ever (inf);  chi > 1: xi < 0, the e-folding depth of growth;  chi = 0: none (0).
+|chi| < 1: xi > 0 layers;  1: for ever (inf);  > 1: xi < 0, the e-folding depth of growth;  0: none (0).
+A negative slope (cos) flips the deviation's sign at each layer and changes nothing else.
 """
 
 from math import inf, isnan, log, nan
@@ -9,12 +10,12 @@ CRITICAL = 1e-9
 
 
 def depth_scale(chi: float) -> float:
-    """xi = -1/log(chi); NaN for a negative or undefined slope."""
-    if isnan(chi) or chi < 0:
+    """xi = -1/log|chi|; NaN for an undefined slope."""
+    if isnan(chi):
         return nan
-    if chi == 0 or chi == inf:
+    if chi == 0 or abs(chi) == inf:
         return 0.0
-    return inf if chi == 1 else -1 / log(chi)
+    return inf if abs(chi) == 1 else -1 / log(abs(chi))
 
 
 def phase(chi_1: float) -> str:

@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numba import config, njit
+from numba import config
 from numba.core.types import float64, int64
 from numba.extending import intrinsic
 
 import solvers._vecmath_coefficients as fit
-from solvers.jit import OPTIONS
+from solvers.jit import inlined
 
 ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer in the low bits
 LARGEST = 1.7976931348623157e308
@@ -34,10 +34,9 @@ TWINS: dict[str, Callable[..., Any]] = {
     "_fma": lambda a, b, c: float(Fraction(a) * Fraction(b) + Fraction(c)) if math.isfinite(a + b + c) else a * b + c,
     "_balance": lambda a: 2.0 ** -(max(math.frexp(a)[1], -1021) // 2),
 }
-_inline = njit(forceinline=True, **OPTIONS)
 
 
-def word(function: Callable[..., Any], compiler: Callable[..., Any] = _inline) -> Callable[..., Any]:
+def word(function: Callable[..., Any], compiler: Callable[..., Any] = inlined) -> Callable[..., Any]:
     """Compile and always inline; the twin, if there is one, where nothing is compiled."""
     if config.DISABLE_JIT:
         return np.errstate(all="ignore")(TWINS.get(function.__name__, function))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from meanfield.finite.networks import Array, whole
 from meanfield.finite.observables import grams, inputs
@@ -60,9 +61,8 @@ def draw_many(
     workers = default if threads is None else whole("threads", threads)
     # The first draw compiles the activations and meets any error, before there are threads.
     results = [one(start)]
-    if workers == 1:
-        return np.stack(results + [one(i) for i in range(start + 1, stop)])
-    with ThreadPoolExecutor(workers) as pool:
+    # BLAS threads of its own inside each of ours would only fight for the same cores.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
         return np.stack(results + list(pool.map(one, range(start + 1, stop))))
 
 

@@ -17,9 +17,13 @@ def test_depth_scales(chi: float, xi: float) -> None:
     assert depth_scale(chi) == pytest.approx(xi, rel=1e-5)
 
 
-@pytest.mark.parametrize("chi", [nan, -1e-300, -0.5, -inf])
-def test_no_depth_scale_without_a_slope_of_nonnegative_sign(chi: float) -> None:
-    assert isnan(depth_scale(chi))
+def test_an_undefined_slope_has_no_depth_scale() -> None:
+    assert isnan(depth_scale(nan))
+
+
+@pytest.mark.parametrize("chi", [0.5, 1.0, 2.0, inf])
+def test_the_sign_of_a_slope_does_not_change_how_long_deviations_live(chi: float) -> None:
+    assert depth_scale(-chi) == depth_scale(chi)
 
 
 @given(st.floats(1e-3, 1e3).filter(lambda xi: xi > 2e-3))
