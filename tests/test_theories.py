@@ -1,6 +1,6 @@
 """Every theory at every place where it stakes its name, and the twin that it must tell from itself.
 
-By default the first case of each theory is checked, with `-m slow` all others; margins and seeds are those of `check`.
+Margins, alpha and seeds are those of `check`.
 """
 
 import pytest
@@ -8,9 +8,7 @@ import pytest
 import meanfield as mf
 
 CASES = [
-    pytest.param(theory, case, id=f"{name}: {case}", marks=pytest.mark.slow if i else ())
-    for name, theory in mf.theories().items()
-    for i, case in enumerate(theory.cases)
+    pytest.param(theory, case, id=f"{name}: {case}") for name, theory in mf.theories().items() for case in theory.cases
 ]
 
 
