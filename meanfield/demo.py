@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from meanfield.build import Array, Block
-from meanfield.check import Verdict, check
+from meanfield.check import WIDTHS, Verdict, check
 from meanfield.edge import edge_of_chaos
 from meanfield.finite import grams, sample
 from meanfield.init import InitScale, init_scale
@@ -32,7 +32,7 @@ from symbolic.networks import Dense, Layer, Pointwise
 
 DEPTH, ALL, TRAINED, FEWEST = 5, 1797, 1000, 50
 SHOWN = (0, 1, 8, 8)
-MARGIN, ALPHA = 0.05, 0.01
+MARGIN, ALPHA = 0.05, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +210,7 @@ def claim(x: Array, names: list[str]) -> Callable[[Layer], Theory]:
 def compare(net: Layer, data: Digits, say: Console, *, networks: Layer | None = None, **options: Any) -> Verdict:
     """Theory against networks for all Gram entries of four digits, margins relative to sqrt(K_ii K_jj)."""
     x, names = shown(data)
-    asked = {"width": (128, 256), "draws": 500, "max_draws": 16000, "margin": MARGIN, "alpha": ALPHA, **options}
+    asked = {"width": WIDTHS, "draws": 250, "max_draws": 4000, "margin": MARGIN, "alpha": ALPHA, **options}
     widths = " and ".join(str(w) for w in asked["width"])
     say.print(
         Text(f"Drawing networks of width {widths} with real weights, and their Gram of {len(x)} training digits ...")
