@@ -16,9 +16,9 @@ from meanfield.build import Array
 from solvers.compile import load
 from solvers.iterate import NotConverged
 from symbolic.activations import activation
-from symbolic.closing import close
+from symbolic.closing import formula
 from symbolic.emit import emit
-from symbolic.functions import X, elementary
+from symbolic.functions import X
 from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.networks import Pointwise
 
@@ -37,7 +37,7 @@ class Dual:
     @cached_property
     def expr(self) -> Expr:
         """The formula where there is one, else the mean itself, which `.evalf()` integrates at numbers."""
-        return elementary(close(self.raw))
+        return formula(self.raw)
 
     @property
     def closed(self) -> bool:

@@ -162,7 +162,7 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...], Callable[[], Iterator[Row]]]] = 
     ),
     "verdicts": (
         "Every theory against real networks, margin 2 %, alpha 0.001, and its ten-per-cent twin",
-        ("theory", "case", "outcome", "draws", "worst |difference|/margin", "s", "twin", "draws", "s"),
+        ("theory", "case", "outcome", "draws", "worst abs(difference)/margin", "s", "twin", "draws", "s"),
         verdicts,
     ),
     "calibration": (

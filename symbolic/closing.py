@@ -47,6 +47,18 @@ def close(expr: Expr) -> Expr:
     return expr.replace(lambda e: isinstance(e, Mean | PairMean), _close_one)
 
 
+def formula(expr: Expr) -> Expr:
+    """The form to show: closed, the orthant moments spelled out; an open mean stays inside as it was written.
+
+    >>> from symbolic.functions import X
+    >>> from symbolic.gaussian import p, q, k
+    >>> from sympy import Max
+    >>> formula(PairMean(Max(X, 0), Max(X, 0), p, q, k))
+    (k*(pi - acos(k/(sqrt(p)*sqrt(q)))) + sqrt(-k**2 + p*q))/(2*pi)
+    """
+    return close(expr).replace(lambda e: isinstance(e, Orthant | Ramp), lambda e: e.elementary())
+
+
 @lru_cache(maxsize=4096)
 def _close_one(mean: Expr) -> Expr:
     try:

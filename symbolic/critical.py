@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from sympy import Dummy, Expr, simplify, solve
 
-from symbolic.closing import close
-from symbolic.functions import elementary
+from symbolic.closing import close, formula
 from symbolic.gaussian import Mean, k, p, q
 from symbolic.limits import derive
 from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Layer
@@ -28,15 +27,21 @@ class Curve:
 
     @property
     def weight_var(self) -> Expr:
-        return simplify(elementary(close(self.raw[0])))
+        return _shown(self.raw[0])
 
     @property
     def bias_var(self) -> Expr:
-        return simplify(elementary(close(self.raw[1])))
+        return _shown(self.raw[1])
 
     @property
     def chi_q(self) -> Expr:
-        return simplify(elementary(close(self.raw[2])))
+        return _shown(self.raw[2])
+
+
+def _shown(expr: Expr) -> Expr:
+    """Closed and simplified; SymPy would take minutes to look for something to simplify inside an integral."""
+    found = formula(expr)
+    return found if found.has(Mean) else simplify(found)
 
 
 def edge_of_chaos(layer: Layer) -> Curve:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from sympy import Eq, Expr, Matrix, Symbol, latex
 
-from symbolic.closing import close
-from symbolic.functions import elementary
+from symbolic.closing import formula
 from symbolic.gaussian import Mean, PairMean
 from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Layer
 
@@ -38,7 +37,7 @@ class Map:
     @cached_property
     def update(self) -> tuple[Expr, ...]:
         """The new state as SymPy, every mean closed that has a formula."""
-        return tuple(elementary(close(e)) for e in self.raw)
+        return tuple(formula(e) for e in self.raw)
 
     @cached_property
     def params(self) -> tuple[Symbol, ...]:
@@ -57,7 +56,7 @@ class Map:
 
     def jacobian(self) -> Matrix:
         """d update_i/d state_j by Price's theorem, closed where a formula exists."""
-        return self.slopes().applyfunc(lambda e: elementary(close(e)))
+        return self.slopes().applyfunc(lambda e: formula(e))
 
     def edge_of_chaos(self) -> "Curve":
         """The critical curve weight_var(q), bias_var(q), exactly; NoEdge (a ValueError) where there is none."""
