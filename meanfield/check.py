@@ -22,7 +22,7 @@ from symbolic.networks import Layer
 # Far apart, for the noise of the intercept: (4 y(4n) - y(n))/3 has a fifth of the variance of 2 y(2n) - y(n).
 WIDTHS, DRAWS, MAX_DRAWS = (128, 512), 250, 8000
 SAMPLERS = ("weights", "conditional")
-START = (1.0, 1.0, 0.5)
+DEPTH, START = 3, (1.0, 1.0, 0.5)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,13 @@ def check(
     margin: float = 0.02,
     alpha: float = 1e-3,
     seed: Any = 0,
-    depth: int = 3,
-    start: tuple[float, float, float] = START,
+    depth: int | None = None,
+    start: tuple[float, float, float] | None = None,
     sampler: str = "weights",
 ) -> Verdict:
     """Check a theory, or the length and correlation maps of a block, against simulated networks.
 
+    A block is applied `depth` times (3) to pre-activations of variances and covariance `start` (1, 1, 0.5).
     `networks` is the block whose networks are drawn (default: the theory's own), so check(block, networks=other) asks
     whether a difference would be noticed. For a Theory every case is checked (or the one named), alpha shared among
     them. A single width n stands for n and 4n. sampler="conditional" draws each layer from its exact conditional
@@ -85,12 +86,14 @@ def check(
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}; known are {' and '.join(SAMPLERS)}")
     if isinstance(theory, Theory):
-        if sampler != "weights":
-            raise ValueError("a theory brings its own sampler of real networks; sampler= is for blocks")
+        if sampler != "weights" or depth is not None or start is not None:
+            raise ValueError("a theory brings its own networks and cases: depth=, start= and sampler= are for blocks")
         cases = theory.cases if case is None else {case: _case(theory, case)}
     else:
+        if case is not None:
+            raise ValueError(f"'{theory}' is a block and has no cases: case= is for theories")
         checked_block(theory)
-        cases = {"": Case(theory, theory, _depth(depth), _start(start))}
+        cases = {"": Case(theory, theory, _depth(DEPTH if depth is None else depth), _start(start or START))}
         theory = Theory(
             "",
             str(theory),

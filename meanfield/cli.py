@@ -197,7 +197,7 @@ def check(
     theory: Annotated[str, typer.Argument(metavar="BLOCK_OR_THEORY", help="A block, or one of `meanfield theories`.")],
     case: Annotated[str | None, typer.Option(help="One case of a theory (default: all).")] = None,
     networks: Annotated[str | None, typer.Option(metavar="BLOCK", help="Draw the networks of another block.")] = None,
-    width: Annotated[str, typer.Option(help="Two or more widths, or one that stands for n and 2n.")] = "128,256",
+    width: Annotated[str, typer.Option(help="Two or more widths, or one that stands for n and 4n.")] = "128,512",
     draws: Annotated[int, typer.Option(help="Networks per width at the first look.")] = 250,
     max_draws: Annotated[int, typer.Option(help="Networks per width at the last look.")] = 8000,
     margin: Annotated[float, typer.Option(help="What still counts as agreement, relative.")] = 0.02,
@@ -220,10 +220,6 @@ def check(
 
     named = theory.isidentifier() and theory not in mf.ACTIVATIONS
     question = paper(theory) if named else block(theory)
-    if named and depth is not None:
-        raise ValueError("--depth is for blocks: the cases of a theory have their own")
-    if not named and case is not None:
-        raise ValueError("--case is for theories: a block is its own case")
     widths = numbers("--width", width, int)
     writable(plot)
     found = decide(
@@ -236,7 +232,7 @@ def check(
         margin=margin,
         alpha=alpha,
         seed=seed,
-        depth=3 if depth is None else depth,
+        depth=depth,
         sampler=sampler.value,
     )
     if plot is not None:
@@ -275,7 +271,7 @@ def demo(
     activation: Annotated[str, typer.Option(help="A name or a formula in x.")] = "tanh",
     points: Annotated[int, typer.Option(help="How many of the 1797 digits to use.")] = 1797,
     bias_var: BiasVar = 0.05,
-    out: Annotated[Path | None, typer.Option(help="Write the figure here (png, pdf, svg).")] = None,
+    out: Annotated[Path, typer.Option(help="Write the figure here (png, pdf, svg).")] = Path("meanfield-demo.png"),
     seed: Annotated[int, typer.Option(help="Names the random networks and the split.")] = 0,
     as_json: Json = False,
 ) -> None:

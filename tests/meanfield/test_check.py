@@ -79,7 +79,9 @@ def test_a_verdict_says_what_it_rests_on(verdict):
         (lambda: mf.tanh, {}, ValueError, "alone is not a block"),
         (lambda: "poole2016", {}, TypeError, "a block is a layer"),
         (lambda: mf.theory("poole2016"), {"case": "none"}, ValueError, "has no case 'none'; it has ordered tanh"),
-        (lambda: mf.theory("poole2016"), {"sampler": "conditional"}, ValueError, "brings its own sampler"),
+        (lambda: mf.theory("poole2016"), {"sampler": "conditional"}, ValueError, "brings its own networks and cases"),
+        (lambda: mf.theory("poole2016"), {"depth": 2}, ValueError, "brings its own networks and cases"),
+        (lambda: BLOCK, {"case": "ordered tanh"}, ValueError, "case= is for theories"),
     ],
     ids=lambda v: str(v) if isinstance(v, dict) else None,
 )
