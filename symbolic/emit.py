@@ -231,6 +231,8 @@ def _say(expr: Expr, names: Mapping[Symbol, str]) -> str:
         return "".join(f"{_EXTREME[type(expr)]}({a}, " for a in rest) + last + ")" * len(rest)
     if isinstance(expr, sp.Piecewise):
         return _branches(expr, say)
+    if isinstance(expr, sp.logic.boolalg.Boolean):
+        return _condition(expr, say)
     if isinstance(expr, sp.asin | sp.acos):
         return f"{WORDS[type(expr)]}(clip1({say(expr.args[0])}))"
     if isinstance(expr, _positive):
@@ -269,12 +271,16 @@ def _power(base: Expr, exponent: Expr, say: Callable[[Expr], str]) -> str:
     return f"{text}**{say(exponent)}" if not exponent.is_Integer else f"{text}**{exponent}"
 
 
+def _condition(expr: Expr, say: Callable[[Expr], str]) -> str:
+    if not expr.is_Relational or expr.rel_op not in {"<", "<=", ">", ">="}:
+        raise Unprintable(f"no word for the condition {expr}")
+    return f"{say(expr.lhs)} {expr.rel_op} {say(expr.rhs)}"
+
+
 def _branches(expr: Expr, say: Callable[[Expr], str]) -> str:
     text = ""
     for depth, (value, condition) in enumerate(expr.args):
         if condition == True:  # noqa: E712 (SymPy's own true)
             return f"({text}{say(value)}{')' * depth})"
-        if not condition.is_Relational or condition.rel_op not in {"<", "<=", ">", ">="}:
-            raise Unprintable(f"no word for the condition {condition}")
-        text += f"{say(value)} if {say(condition.lhs)} {condition.rel_op} {say(condition.rhs)} else ("
+        text += f"{say(value)} if {say(condition)} else ("
     raise Unprintable(f"the pieces of {expr} leave a gap")

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+import meanfield
+
+# Where the packages were imported from: the checkout, or the folder into which a wheel was installed.
+ROOT = Path(meanfield.__file__).parents[1]
 PACKAGES = ("meanfield", "solvers", "symbolic")
 ALLOWED = {"symbolic": {"sympy", "mpmath"}, "solvers": {"numpy", "numba", "scipy", "llvmlite", "platformdirs"}}
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

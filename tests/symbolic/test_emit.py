@@ -238,3 +238,13 @@ def test_the_text_is_the_same_in_every_process() -> None:
     ]
     texts = {run.communicate(timeout=100)[0] for run in runs}
     assert len(texts) == 1 and "checked_pair_mean" in texts.pop()
+
+
+def test_a_condition_that_two_branches_share_is_named_once() -> None:
+    """Common subexpressions may be conditions too."""
+    shared = Piecewise((p, k < q), (Piecewise((p, k < q), (q, True)), True)) ** -2
+    text = emit({"f": ([p, q, k], [shared, Piecewise((1, k < q), (2, True))])})
+    scope: dict[str, object] = {}
+    exec(text, scope)
+    assert scope["f"](2.0, 4.0, 1.0) == (0.25, 1.0)  # type: ignore[operator]
+    assert scope["f"](2.0, 4.0, 5.0) == (0.0625, 2.0)  # type: ignore[operator]
