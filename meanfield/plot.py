@@ -4,13 +4,13 @@ Every function takes an optional matplotlib axes and returns the axes it drew on
 at all.
 """
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from meanfield.build import Block
+from meanfield.files import neighbour
 from meanfield.phase import checked_block, phase
 from solvers.iterate import orbit
 from symbolic.networks import Dense, Layer, Repeat
@@ -125,10 +125,6 @@ KINDS = {"c_map": c_map, "depth": depth}
 def save(ax: Any, path: str | Path) -> Path:
     """Write the figure of an axes; an interruption leaves no half-written file."""
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix or '.png'}")
-    try:
-        ax.figure.savefig(temporary, dpi=150)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with neighbour(path) as temporary:
+        ax.figure.savefig(temporary, dpi=150, format=path.suffix[1:] or "png")
     return path

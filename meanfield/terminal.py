@@ -7,8 +7,7 @@ infinities, so those and NaN are the strings "inf", "-inf" and "nan", which floa
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -16,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 import meanfield as mf
+from meanfield.files import neighbour
 
 WRONG, INTERRUPTED = 2, 130
 
@@ -138,19 +138,9 @@ def writable(path: Path | None, suffix: str = "") -> None:
         )
 
 
-@contextmanager
-def _neighbour(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Write a file whole or not at all."""
-    with _neighbour(path) as temporary, temporary.open("xb") as handle:
+    with neighbour(path) as temporary, temporary.open("xb") as handle:
         write(handle)
 
 
