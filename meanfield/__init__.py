@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from solvers.iterate import NotConverged as NotConverged
     from symbolic.activations import activation as activation
     from symbolic.critical import NoEdge as NoEdge
-    from symbolic.emit import Unprintable as Unprintable
+    from symbolic.integrals import Unprintable as Unprintable
     from symbolic.limits import derive as derive
     from symbolic.networks import (
         Dense as Dense,
@@ -84,7 +84,7 @@ _HOMES = {
     "symbolic.signals": ("NoRule",),
     "symbolic.limits": ("derive",),
     "symbolic.parse": ("ParseError",),
-    "symbolic.emit": ("Unprintable",),
+    "symbolic.integrals": ("Unprintable",),
     "symbolic.critical": ("NoEdge",),
     "symbolic.activations": ("activation",),
     "solvers.iterate": ("NotConverged",),

@@ -5,7 +5,7 @@ text is derived once per process and block shape, compiled once per machine. Row
 come out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import ModuleType
@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from sympy import Expr, Symbol
 
-from solvers.compile import load
-from symbolic.closing import close
-from symbolic.emit import emit
+from solvers.compile import is_known, load
+from symbolic.closing import close, prove
+from symbolic.emit import Functions, emit
 from symbolic.gaussian import Mean, PairMean, k, p, q, t
 from symbolic.limits import derive
 from symbolic.networks import Layer
@@ -54,13 +54,22 @@ QUESTIONS: dict[str, tuple[Sequence[Symbol], Callable[[Layer], Sequence[Expr]]]]
 }
 
 
+def compiled(functions: Functions, title: str, gram: Mapping[str, int] | None = None) -> ModuleType:
+    """The expressions as a compiled module. What is new is proved first: a text that the cache knows has been."""
+    text = emit(functions, title)
+    if not is_known(text, gram):
+        prove(e for _, results in functions.values() for e in results)
+    return load(text, gram)
+
+
 @lru_cache(maxsize=256)
 def program(shape: Layer, question: str) -> tuple[ModuleType, int]:
     """The compiled answer to one question about a block whose parameters are symbols, and its number of results."""
     arguments, answer = QUESTIONS[question]
     expressions = answer(shape)
-    text = emit({question: ((*arguments, *parameters(shape)), expressions)}, f"{shape}: {question}")
-    return load(text, {question: len(expressions)} if question in ("nngp", "ntk") else None), len(expressions)
+    functions = {question: ((*arguments, *parameters(shape)), expressions)}
+    gram = {question: len(expressions)} if question in ("nngp", "ntk") else None
+    return compiled(functions, f"{shape}: {question}", gram), len(expressions)
 
 
 @lru_cache(maxsize=256)

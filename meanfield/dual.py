@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 from sympy import Expr, latex
 
-from meanfield.build import Array
-from solvers.compile import load
+from meanfield.build import Array, compiled
 from solvers.iterate import NotConverged
 from symbolic.activations import activation
 from symbolic.closing import formula
-from symbolic.emit import emit
 from symbolic.functions import X
 from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.networks import Pointwise
@@ -90,7 +88,7 @@ def _slope(phi: Pointwise) -> Pointwise:
 
 @lru_cache(maxsize=256)
 def _compiled(raw: Expr) -> Any:
-    return load(emit({"dual": ([p, q, k], [raw])}, str(raw)))
+    return compiled({"dual": ([p, q, k], [raw])}, str(raw))
 
 
 def _check(p: Array, q: Array, k: Array) -> None:

@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from meanfield.build import Array
-from solvers.compile import load
+from meanfield.build import Array, compiled
 from symbolic.activations import activation
 from symbolic.critical import Curve, NoEdge
 from symbolic.critical import edge_of_chaos as critical_curve
-from symbolic.emit import emit
 from symbolic.gaussian import q as length
 from symbolic.networks import Dense, Layer, Pointwise
 
@@ -78,7 +76,7 @@ Point = tuple[float, float, float]  # weight_var, q, chi_q
 @lru_cache(maxsize=64)
 def _compiled(layer: Layer) -> tuple[Curve, ModuleType]:
     curve = critical_curve(layer)
-    return curve, load(emit({"curve": ([length], curve.raw)}, f"edge of chaos of {layer}"))
+    return curve, compiled({"curve": ([length], curve.raw)}, f"edge of chaos of {layer}")
 
 
 def _points(layer: Layer, name: str, bias_var: float) -> list[Point]:

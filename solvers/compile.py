@@ -27,7 +27,7 @@ import numba
 import platformdirs
 
 import solvers
-from solvers import quadrature, vecmath
+from solvers import gaussmath, panels, quadrature, vecmath
 
 STRIP = 512
 CACHE_VARIABLE = "MEANFIELD_CACHE"
@@ -36,7 +36,10 @@ _LOADING = RLock()
 _HEADER = """\
 from numpy import array
 from solvers.jit import cached, inlined, jit
-from solvers.quadrature import checked_mean, checked_pair_mean
+from solvers.quadrature import (
+    bounded_pair_mean, bounded_smoothed_mean, checked_mean, checked_pair_mean, checked_smoothed_mean,
+    mean as bounded_mean,
+)
 """
 
 _ROWS = """\
@@ -76,10 +79,20 @@ def load(text: str, gram: Mapping[str, int] | None = None) -> ModuleType:
     f(p, q, *state, *params) -> new state. Raises SyntaxError for text that is not Python, ValueError for a `gram` that
     does not fit it, UntrustedCache for a cache that is not ours alone.
     """
-    full = _module_text(text, tuple((gram or {}).items())).encode()
-    name = f"_generated_{hashlib.sha256(full).hexdigest()[:32]}"
+    name, full = _named(text, gram)
     with _LOADING:  # another thread must not be given a module whose text is still being executed
         return sys.modules[name] if name in sys.modules else _execute(name, full)
+
+
+def is_known(text: str, gram: Mapping[str, int] | None = None) -> bool:
+    """Has this text been loaded before, here or by an earlier process?"""
+    name, _ = _named(text, gram)
+    return name in sys.modules or (cache_folder() / f"{name}.py").exists()
+
+
+def _named(text: str, gram: Mapping[str, int] | None) -> tuple[str, bytes]:
+    full = _module_text(text, tuple((gram or {}).items())).encode()
+    return f"_generated_{hashlib.sha256(full).hexdigest()[:32]}", full
 
 
 def _execute(name: str, full: bytes) -> ModuleType:
@@ -144,7 +157,7 @@ def _fingerprint() -> str:
     return f"{linked} numba {numba.__version__} llvmlite {llvmlite.__version__} python {sys.version_info[:2]}"
 
 
-_LINKED = {Path(m.__file__ or "").name for m in (vecmath, quadrature)} | {
+_LINKED = {Path(m.__file__ or "").name for m in (vecmath, gaussmath, panels, quadrature)} | {
     "jit.py",
     "_vecmath_coefficients.py",
     "compile.py",
@@ -158,8 +171,11 @@ def _module_text(text: str, gram: tuple[tuple[str, int], ...]) -> str:
     for name, states in gram:
         if name not in functions or _results(functions[name]) != states:
             raise ValueError(f"a loop over pairs wants a function '{name}' that returns a tuple of {states}")
-    words = sorted({n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} & set(vars(vecmath)))
-    imported = f"from solvers.vecmath import {', '.join(words)}\n" if words else ""
+    names, imported = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}, ""
+    for home in (vecmath, gaussmath):
+        words = sorted(names & {name for name, value in vars(home).items() if _is_word(value)})
+        imported += f"from {home.__name__} import {', '.join(words)}\n" if words else ""
+        names -= {*words}
     parts = [f"# Generated; links {_fingerprint()}", _HEADER + imported]
     for node in tree.body:
         source = ast.unparse(node)
@@ -169,6 +185,10 @@ def _module_text(text: str, gram: tuple[tuple[str, int], ...]) -> str:
     loops = [_rows(node, width) for node in functions.values() if (width := _results(node))]
     loops += [_gram(functions[name], states) for name, states in gram]
     return "\n\n".join((*parts, *loops))
+
+
+def _is_word(value: object) -> bool:
+    return callable(value) and not isinstance(value, type)
 
 
 def _results(function: ast.FunctionDef) -> int:

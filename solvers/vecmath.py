@@ -2,8 +2,6 @@
 
 exp x = 2^n e^r, r = x - n ln 2;  tanh x = m/(m+2), m = expm1 2x;  erfc x = exp(-x^2) erfcx x, erfcx one
 polynomial in (x-4)/(x+4);  asin x = pi/2 - 2 asin sqrt((1-x)/2);  atan t = pi/4 + atan (t-1)/(t+1).
-(u, v) Gaussian with variances p, q, covariance k, and eta = atan2(sqrt(pq - k^2), -k) (Cho and Saul, 2009):
-P(u>0, v>0) = eta/(2 pi),  E[max(u, 0) max(v, 0)] = sqrt(pq) (sin eta - eta cos eta)/(2 pi).
 NaN in, NaN out; infinities as in IEEE 754; the sign of zero is not kept; exp below 2.2e-308 is 0.
 """
 
@@ -23,7 +21,6 @@ from solvers.jit import inlined
 
 ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer in the low bits
 LARGEST = 1.7976931348623157e308
-ARC_SERIES = 1.2  # below this angle sin - angle cos cancels
 BORROWED = ("sqrt", "fabs", "log", "log1p", "sin", "cos", "tan")
 
 # Where nothing is compiled, these are computed by other libraries; the other words run as they are.
@@ -197,13 +194,18 @@ def softplus(x: float) -> float:
 
 
 @word
+def _erfcx_half(x: float) -> float:
+    """exp(x^2) erfc(x) for finite x >= 0."""
+    u = 2.0 * x / (x + 4.0)
+    return (1.0 + u * fit.erfcx_tail(u - 1.0)) / (1.0 + 2.0 * x)
+
+
+@word
 def _erfc_half(x: float) -> float:
     """erfc(x) for x >= 0."""
     y = minimum(x, 30.0)
     square = y * y
-    decay = _exp_sum(-square, -_fma(y, y, -square))
-    u = 2.0 * y / (y + 4.0)
-    return decay * ((1.0 + u * fit.erfcx_tail(u - 1.0)) / (1.0 + 2.0 * y))
+    return _exp_sum(-square, -_fma(y, y, -square)) * _erfcx_half(y)
 
 
 @word
@@ -265,31 +267,3 @@ def atan2(y: float, x: float) -> float:
 @word
 def atan(x: float) -> float:
     return atan2(x, 1.0)
-
-
-@word
-def _opening(p: float, q: float, k: float) -> tuple[float, float, float, float, float]:
-    """c, c k, d = c^2 (pq - k^2), e = c^2 pq and eta: c is a power of two that makes e moderate."""
-    a, b = _balance(p), _balance(q)
-    c = a * b
-    p, q, k = p * a * a, q * b * b, k * c
-    square = k * k
-    d = _fma(p, q, -square) - _fma(k, k, -square)
-    d = 0.0 if d < 0.0 else d
-    return c, k, d, p * q, atan2(math.sqrt(d), -k)
-
-
-@word
-def orthant(p: float, q: float, k: float) -> float:
-    """P(u > 0, v > 0) for finite p, q >= 0; 1/4, the mean of H(u) H(v) with H(0) = 1/2, if p or q is 0."""
-    _, k, _, e, eta = _opening(p, q, k)
-    return 0.25 + 0.0 * k if e == 0.0 else eta / math.tau
-
-
-@word
-def ramp(p: float, q: float, k: float) -> float:
-    """E[max(u, 0) max(v, 0)] for finite p, q >= 0."""
-    c, k, d, e, eta = _opening(p, q, k)
-    s = math.sqrt(d)
-    series = s * (d / (1.0 if e == 0.0 else e)) * fit.arc_tail(eta * eta)
-    return (series if eta < ARC_SERIES else s + eta * k) / math.tau / c

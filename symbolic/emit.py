@@ -13,16 +13,18 @@ from keyword import iskeyword
 import sympy as sp
 from sympy import Expr, Function, Symbol
 
+from symbolic.atoms import Arcsine, Area, Orthant, Ramp, Tail
 from symbolic.closing import close
-from symbolic.functions import Orthant, Ramp, X, sigmoid, softplus
+from symbolic.functions import sigmoid, softplus
 from symbolic.gaussian import Mean, PairMean
-from symbolic.landmarks import landmarks
+from symbolic.integrals import Helpers, Unprintable, closing_text, oriented
 
 WORDS: dict[type, str] = {
     sp.exp: "exp", sp.log: "log", sp.sin: "sin", sp.cos: "cos", sp.tan: "tan", sp.sinh: "sinh", sp.cosh: "cosh",
-    sp.tanh: "tanh", sp.atan: "atan", sp.asin: "asin", sp.acos: "acos", sp.erf: "erf", sp.erfc: "erfc",
-    sp.Heaviside: "heaviside", sp.sign: "sign", sp.Abs: "absolute", sigmoid: "sigmoid", softplus: "softplus",
-    Orthant: "orthant", Ramp: "ramp",
+    sp.tanh: "tanh", sp.atan: "atan", sp.asin: "asin", sp.acos: "acos", sp.atan2: "atan2",
+    sp.erf: "erf", sp.erfc: "erfc", sp.Heaviside: "heaviside", sp.sign: "sign", sp.Abs: "absolute",
+    sigmoid: "sigmoid", softplus: "softplus",
+    Orthant: "orthant", Ramp: "ramp", Area: "area", Arcsine: "arcsine", Tail: "tail",
 }  # fmt: skip
 _expm1, _exp_sinh, _exp_cosh, _positive = (Function(n) for n in ("expm1", "exp_sinh", "exp_cosh", "positive"))
 VOCABULARY = (
@@ -34,15 +36,11 @@ VOCABULARY = (
     "expm1",
     "exp_sinh",
     "exp_cosh",
-    "checked_mean",
-    "checked_pair_mean",
+    *(f"{word}_{kind}mean" for word in ("checked", "bounded") for kind in ("", "pair_", "smoothed_")),
 )
 _EXTREME: dict[type, str] = {sp.Max: "maximum", sp.Min: "minimum"}
+Call = tuple[str, list[Expr], str]  # the opening of a quadrature call, its variances, its end
 Functions = Mapping[str, tuple[Sequence[Symbol], Sequence[Expr]]]
-
-
-class Unprintable(ValueError):
-    """An expression for which the vocabulary has no word."""
 
 
 def emit(functions: Functions, title: str = "") -> str:
@@ -55,51 +53,43 @@ def emit(functions: Functions, title: str = "") -> str:
     def step(q):
         return (q*q/(1.0 + q),)
     """
-    helpers = _Helpers()
+    helpers = Helpers(_helper, _number)
     bodies = [_function(name, args, [close(e) for e in exprs], helpers) for name, (args, exprs) in functions.items()]
     head = [f'"""{title}"""'] if title else []
     return "\n\n\n".join((*head, *helpers.texts, *bodies))
 
 
-class _Helpers:
-    """The integrands of open means, written once each as f0, f1, ..."""
-
-    def __init__(self) -> None:
-        self.names: dict[Expr, str] = {}
-        self.texts: list[str] = []
-
-    def name(self, body: Expr) -> str:
-        if body not in self.names:
-            if body.free_symbols - {X}:
-                extra = ", ".join(sorted(s.name for s in body.free_symbols - {X}))
-                raise Unprintable(f"the mean of {body} has no formula and needs numbers for {extra}: give them values")
-            if body.has(sp.DiracDelta):
-                raise Unprintable(
-                    f"the mean of {body} does not exist as a number: "
-                    "the activation jumps, and its derivative is a delta"
-                )
-            name = self.names[body] = f"f{len(self.names)}"
-            self.texts.append(f"{_function(name, [X], [body], self, single=True)}\n\n\n{name}_marks = {_marks(body)}")
-        return self.names[body]
+def emit_bounded(mean: Expr, arguments: Sequence[Symbol], title: str = "") -> str:
+    """Source text of `bounded`, the value and the error bound of one mean without a formula."""
+    helpers = Helpers(_helper, _number)
+    mean = oriented(mean)
+    call = helpers.call(mean, "bounded")
+    law = mean.args[1:] if isinstance(mean, Mean) else mean.args[2:]
+    names = ", ".join(_argument(s) for s in arguments)
+    body = f"def bounded({names}):\n    v0 = {call}, {', '.join(str(a) for a in law)}{closing_text(mean)}\n"
+    head = [f'"""{title}"""'] if title else []
+    return "\n\n\n".join((*head, *helpers.texts, body + "    return (v0[0], v0[1])"))
 
 
-def _marks(body: Expr) -> str:
-    return f"array([{', '.join(_number(m) for m in landmarks(body))}])"
+def _helper(name: str, args: list[Symbol], exprs: list[Expr], single: bool) -> str:
+    return _function(name, args, exprs, Helpers(_helper, _number), single=single)
 
 
 def _function(
-    name: str, args: Sequence[Symbol], exprs: Sequence[Expr], helpers: _Helpers, *, single: bool = False
+    name: str, args: Sequence[Symbol], exprs: Sequence[Expr], helpers: Helpers, *, single: bool = False
 ) -> str:
     names: dict[Symbol, str] = {s: _argument(s) for s in args}
     if len(set(names.values())) < len(args):
         raise Unprintable(f"two of the arguments {', '.join(names.values())} share a name: rename one")
-    calls, results = _name_means([_stable(e) for e in exprs], helpers)
-    inner = [a for _, parts in calls.values() for a in parts]
+    calls, results = _name_means(exprs, helpers)
+    results = [_stable(e) for e in results]
+    calls = {s: (call, [_stable(e) for e in law], end) for s, (call, law, end) in calls.items()}
+    inner = [a for _, parts, _ in calls.values() for a in parts]
     shared, reduced = sp.cse([*inner, *results], symbols=(Symbol(f"_x{i}") for i in range(10**6)))
-    definitions: dict[Symbol, Expr | tuple[str, list[Expr]]] = dict(shared)
+    definitions: dict[Symbol, Expr | Call] = dict(shared)
     cursor = 0
-    for symbol, (call, parts) in calls.items():
-        definitions[symbol] = call, reduced[cursor : cursor + len(parts)]
+    for symbol, (call, parts, end) in calls.items():
+        definitions[symbol] = call, reduced[cursor : cursor + len(parts)], end
         cursor += len(parts)
     lines: list[str] = []
 
@@ -118,9 +108,9 @@ def _function(
             define(symbol)
         return _say(expr, names)
 
-    def _call(value: tuple[str, list[Expr]]) -> str:
-        call, parts = value
-        return f"{call}, {', '.join(say(part) for part in parts)})"
+    def _call(value: Call) -> str:
+        call, parts, end = value
+        return f"{call}, {', '.join(say(part) for part in parts)}{end}"
 
     texts = [say(e) for e in reduced[cursor:]]
     returned = texts[0] if single else f"({', '.join(texts)},)"
@@ -134,27 +124,25 @@ def _argument(symbol: Symbol) -> str:
         not name.isidentifier()
         or iskeyword(name)
         or name in VOCABULARY
-        or re.fullmatch(r"array|[fv]\d+(_marks)?", name)
+        or re.fullmatch(r"array|[fhv]\d+(_marks)?", name)
     ):
         raise Unprintable(f"the symbol {name} cannot be the name of an argument in Python here: rename it")
     return name
 
 
-def _name_means(exprs: list[Expr], helpers: _Helpers) -> tuple[dict[Symbol, tuple[str, list[Expr]]], list[Expr]]:
+def _name_means(exprs: Sequence[Expr], helpers: Helpers) -> tuple[dict[Symbol, Call], list[Expr]]:
     """Replace means by symbols, innermost first, so that nothing reaches into an integrand."""
-    calls: dict[Symbol, tuple[str, list[Expr]]] = {}
+    calls: dict[Symbol, Call] = {}
+    exprs = list(exprs)
     while any(e.has(Mean, PairMean) for e in exprs):
         found = set().union(*(e.atoms(Mean, PairMean) for e in exprs))
         innermost = [m for m in found if not any(a.has(Mean, PairMean) for a in m.args)]
         for mean in sorted(innermost, key=sp.default_sort_key):
-            symbol = Symbol(f"_m{len(calls)}")
-            pair = isinstance(mean, PairMean)
-            bodies = [_stable(f.expr) for f in mean.args[: 2 if pair else 1]]
-            functions = ", ".join(f"{name}, {name}_marks" for name in map(helpers.name, bodies))
-            word = "checked_pair_mean" if pair else "checked_mean"
-            calls[symbol] = f"{word}({functions}", list(mean.args[len(bodies) :])
+            symbol, turned = Symbol(f"_m{len(calls)}"), oriented(mean)
+            law = list(turned.args[1:] if isinstance(turned, Mean) else turned.args[2:])
+            calls[symbol] = helpers.call(turned), law, closing_text(turned)
             exprs = [e.xreplace({mean: symbol}) for e in exprs]
-            calls = {s: (c, [a.xreplace({mean: symbol}) for a in parts]) for s, (c, parts) in calls.items()}
+            calls = {s: (c, [a.xreplace({mean: symbol}) for a in parts], end) for s, (c, parts, end) in calls.items()}
     return calls, exprs
 
 

@@ -119,13 +119,13 @@ class PairMean(_Integral):
 
 def _integrate(body: Expr, q: Any) -> Any:
     """mpmath quadrature split at the landmarks: slow, general, and sharing nothing with the compiled rule."""
-    f, root = lambdify(X, _branches(body), "mpmath"), mpmath.sqrt(q)
+    f, root = lambdify(X, branches(body), "mpmath"), mpmath.sqrt(q)
     cuts = _cuts([float(c) / root for c in landmarks(body)]) if root else [0]
     return mpmath.quad(lambda z: f(root * z) * mpmath.npdf(z), cuts) if root else f(root)
 
 
 def _integrate_pair(a: Expr, b: Expr, p: Any, q: Any, k: Any) -> Any:
-    f, g = lambdify(X, _branches(a), "mpmath"), lambdify(X, _branches(b), "mpmath")
+    f, g = lambdify(X, branches(a), "mpmath"), lambdify(X, branches(b), "mpmath")
     root, slope = mpmath.sqrt(p), k / mpmath.sqrt(p)
     rest = mpmath.sqrt(max(q - slope**2, 0))
     marks = [float(c) for c in landmarks(b)]
@@ -146,7 +146,7 @@ def _cuts(points: list[Any]) -> list[Any]:
     return sorted({mpmath.mpf(z) for z in (-16, -8, -4, 0, 4, 8, 16, *points) if -16 <= z <= 16})
 
 
-def _branches(body: Expr) -> Expr:
+def branches(body: Expr) -> Expr:
     """Spell out what lambdify has no mpmath word for."""
     from sympy import Heaviside, Piecewise
 

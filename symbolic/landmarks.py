@@ -5,7 +5,7 @@ b), erf, sigmoid, exp, ... is centred where its argument vanishes. Both are foun
 """
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from sympy import (
     Abs,
@@ -14,13 +14,18 @@ from sympy import (
     Expr,
     FiniteSet,
     Function,
+    Heaviside,
     Max,
     Min,
+    Mul,
     Piecewise,
     Poly,
     PolynomialError,
     S,
+    expand,
+    oo,
     real_roots,
+    sign,
     simplify,
     solveset,
 )
@@ -48,6 +53,79 @@ def kinks(body: Expr) -> tuple[Expr, ...]:
     ((), (2,))
     """
     return tuple(sorted({r for e in _breaks(body) for r in _roots(e)}, key=float))
+
+
+Piece = tuple[Expr, Expr, Expr]  # low, high, the formula in between
+
+
+def pieces(body: Expr) -> tuple[Piece, ...]:
+    """The formula without its switches on each interval between kinks; ValueError if a switch cannot be decided.
+
+    >>> from sympy import Max
+    >>> pieces(Max(X, 0) + abs(X - 1))
+    ((-oo, 0, 1 - x), (0, 1, 1), (1, oo, 2*x - 1))
+    """
+    out: list[Piece] = []
+    for low, high in pairwise((-oo, *kinks(body), oo)):
+        smooth = _resolved(body, _between(low, high))
+        if out and out[-1][2] == smooth:
+            low = out.pop()[0]
+        out.append((low, high, smooth))
+    return tuple(out)
+
+
+def spikes(body: Expr) -> tuple[Expr, list[tuple[Expr, Expr]]]:
+    """The formula without its deltas, and those as (weight, place); ValueError for other than weight * delta(line).
+
+    >>> spikes(X + X**2 * DiracDelta(2 * X - 1))
+    (x, [(x**2/2, 1/2)])
+    """
+    if not body.has(DiracDelta):
+        return body, []
+    rest, found = [], []
+    for addend in Add.make_args(expand(body)):
+        deltas = [f for f in Mul.make_args(addend) if f.has(DiracDelta)]
+        if not deltas:
+            rest.append(addend)
+            continue
+        delta = deltas[0]
+        if len(deltas) > 1 or not isinstance(delta, DiracDelta) or len(delta.args) > 1:
+            raise ValueError(f"{addend} is no weight times a delta")
+        line = Poly(delta.args[0], X)
+        if line.degree() != 1:
+            raise ValueError(f"{addend} is no weight times a delta")
+        scale, offset = line.all_coeffs()
+        found.append((addend / delta / abs(scale), -offset / scale))
+    return Add(*rest), found
+
+
+def _between(low: Expr, high: Expr) -> Expr:
+    if low == -oo and high == oo:
+        return S.Zero
+    return high - 1 if low == -oo else low + 1 if high == oo else (low + high) / 2
+
+
+def _resolved(body: Expr, at: Expr) -> Expr:
+    """The formula that holds around a point at which nothing switches."""
+
+    def positive(e: Expr) -> bool:
+        value = e.subs(X, at)
+        if not (value.is_positive or value.is_negative):
+            raise ValueError(f"which side of 0 {e} is on for x = {at} depends on what its parameters are")
+        return bool(value.is_positive)
+
+    def highest(args: tuple[Expr, ...], up: bool) -> Expr:
+        best = args[0]
+        for e in args[1:]:
+            best = e if positive(simplify(e - best)) == up else best
+        return best
+
+    body = _branch(body, at)
+    body = body.replace(Abs, lambda e: e if positive(e) else -e)
+    body = body.replace(sign, lambda e: S.One if positive(e) else S.NegativeOne)
+    body = body.replace(Heaviside, lambda e, *_: S.One if positive(e) else S.Zero)
+    body = body.replace(Max, lambda *args: highest(args, True))
+    return body.replace(Min, lambda *args: highest(args, False))
 
 
 def slope(body: Expr, weight: Expr = S.One) -> Expr:

@@ -4,7 +4,6 @@ Kinks at the origin become steps, trigonometric and hyperbolic functions exponen
 is no such sum, or whose Gaussian factor may grow, raises Open.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,6 +26,7 @@ from sympy import (
     erfc,
     exp,
     expand,
+    re,
     sign,
     sin,
     sinh,
@@ -61,23 +61,20 @@ def terms(body: Expr) -> tuple[Term, ...]:
     return tuple(out)
 
 
-def split_terms(body: Expr) -> Iterator[tuple[Term, Term]]:
-    """The formula as a sum of products of two terms, for a mean over one variable."""
-    for term, others in _parse(body):
-        if len(others) > 1:
-            raise Open(body)
-        yield (term, others[0] if others else Term(S.One))
-
-
 @lru_cache(maxsize=1024)
 def _parse(body: Expr) -> tuple[tuple[Term, tuple[Term, ...]], ...]:
     return tuple(_term(addend) for addend in Add.make_args(expand(_as_steps(body))))
 
 
-def _as_steps(body: Expr) -> Expr:
-    """Kinks at the origin in steps, trigonometric functions in exponentials, erfc in erf."""
+def as_exponentials(body: Expr) -> Expr:
+    """Trigonometric and hyperbolic functions in exponentials, erfc in erf."""
     body = body.replace(erfc, lambda x: 1 - erf(x))
-    body = body.replace(lambda e: isinstance(e, sin | cos | sinh | cosh), lambda e: e.rewrite(exp))
+    return body.replace(lambda e: isinstance(e, sin | cos | sinh | cosh), lambda e: e.rewrite(exp))
+
+
+def _as_steps(body: Expr) -> Expr:
+    """Kinks at the origin in steps, the rest in exponentials and erf."""
+    body = as_exponentials(body)
     body = body.replace(lambda e: isinstance(e, Max | Min | Abs | sign), lambda e: e.rewrite(Heaviside))
     body = body.replace(lambda e: isinstance(e, Piecewise), _piecewise)
     return body.replace(Heaviside, _step)
@@ -100,9 +97,9 @@ def _piecewise(piecewise: Expr) -> Expr:
     return inside * step + outside * (1 - step)
 
 
-def _term(product: Expr) -> tuple[Term, tuple[Term, ...]]:
-    """One addend as a term, with further T factors beside it (H H = H)."""
-    coefficient, power, exponent, special = S.One, 0, S.Zero, []
+def split(product: Expr) -> tuple[Expr, int, Expr, list[tuple[Expr, Expr]]]:
+    """One addend as coefficient x^power exp(exponent) and the rest as (base, index)."""
+    coefficient, power, exponent, rest = S.One, 0, S.Zero, []
     for factor in Mul.make_args(product):
         base, index = factor.as_base_exp() if not isinstance(factor, exp) else (factor, S.One)
         if not factor.has(X):
@@ -111,16 +108,26 @@ def _term(product: Expr) -> tuple[Term, tuple[Term, ...]]:
             power += int(index)
         elif isinstance(factor, exp):
             exponent += factor.args[0]
-        elif isinstance(base, Heaviside) and index.is_positive:
+        else:
+            rest.append((base, index))
+    return coefficient, power, exponent, rest
+
+
+def _term(product: Expr) -> tuple[Term, tuple[Term, ...]]:
+    """One addend as a term, with further T factors beside it (H H = H)."""
+    coefficient, power, exponent, rest = split(product)
+    special: list[Term] = []
+    for base, index in rest:
+        if isinstance(base, Heaviside) and index.is_positive:
             special.append(Term(S.One, kind="step"))
         elif isinstance(base, erf) and not (base.args[0] / X).has(X) and index in (1, 2):
             special += [Term(S.One, kind="erf", scale=base.args[0] / X)] * int(index)
-        elif isinstance(factor, DiracDelta) and len(factor.args) == 1 and not (factor.args[0] / X).has(X):
-            coefficient /= Abs(factor.args[0] / X)
+        elif isinstance(base, DiracDelta) and len(base.args) == 1 and not (base.args[0] / X).has(X) and index == 1:
+            coefficient /= Abs(base.args[0] / X)
             special.append(Term(S.One, kind="delta"))
         else:
             raise Open(product)
-    square, linear, constant = _exponent(exponent)
+    square, linear, constant = quadratic(exponent)
     special = _absorb_steps(special, power)
     head = special.pop() if special else Term(S.One)
     term = Term(coefficient * exp(constant), power, square, linear, head.kind, head.scale)
@@ -138,7 +145,8 @@ def _absorb_steps(special: list[Term], power: int) -> list[Term]:
     return others + steps[:1]
 
 
-def _exponent(exponent: Expr) -> tuple[Expr, Expr, Expr]:
+def quadratic(exponent: Expr) -> tuple[Expr, Expr, Expr]:
+    """The coefficients of x^2, x and 1 in an exponent whose square does not grow."""
     try:
         coefficients = Poly(exponent, X).all_coeffs()[::-1]
     except PolynomialError:
@@ -146,6 +154,6 @@ def _exponent(exponent: Expr) -> tuple[Expr, Expr, Expr]:
     if len(coefficients) > 3:
         raise Open(exponent)
     constant, linear, square = (*coefficients, S.Zero, S.Zero)[:3]
-    if not square.is_nonpositive:
-        raise Open("a growing or oscillating Gaussian factor, whose mean exists for small variances only or is complex")
+    if not re(square).is_nonpositive:
+        raise Open("a growing Gaussian factor, whose mean exists for small variances only")
     return square, linear, constant

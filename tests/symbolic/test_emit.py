@@ -23,12 +23,22 @@ from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Dense, Dropout, Identity, La
 from tests.symbolic.quadrature_oracle import mean_of, numeric, pair_mean_of
 
 
-def checked_mean(f: Any, marks: Any, variance: float) -> float:
+def checked_mean(f: Any, marks: Any, variance: float, *rates: Any) -> float:
     return mean_of(np.vectorize(f, otypes=[float]), marks, variance)
 
 
 def checked_pair_mean(f: Any, f_marks: Any, h: Any, h_marks: Any, *law: float) -> float:
     return pair_mean_of(np.vectorize(f, otypes=[float]), f_marks, np.vectorize(h, otypes=[float]), h_marks, *law)
+
+
+def checked_smoothed_mean(f: Any, f_marks: Any, h: Any, h_marks: Any, smooth: Any, *law: float) -> float:
+    """The smoothed function is what it says it is, and the pair mean does without it."""
+    for m, s in ((0.3, 0.7), (-2.0, 1.3)):
+        shifted = np.vectorize(lambda w, m=m, s=s: h(m + s * w), otypes=[float])
+        by_rule = mean_of(shifted, (h_marks - m) / s, 1.0)
+        value, size = smooth(m, s)
+        assert value == pytest.approx(by_rule, rel=1e-11, abs=1e-13) and size >= abs(value)
+    return checked_pair_mean(f, f_marks, h, h_marks, *law)
 
 
 def orthant(p: float, q: float, k: float) -> float:
@@ -39,15 +49,22 @@ def ramp(p: float, q: float, k: float) -> float:
     return (math.sqrt(max(p * q - k * k, 0)) + k * math.acos(-k / math.sqrt(p * q))) / (2 * math.pi)
 
 
+def tail(b: float, t: float, m: float, v: float) -> float:
+    return math.exp(b * m + b * b * v / 2) * math.erfc((t - m - b * v) / math.sqrt(2 * v)) / 2
+
+
 WORLD: dict[str, Any] = {word: getattr(math, word) for word in VOCABULARY if hasattr(math, word)} | {
     "heaviside": lambda x: 0.5 * (1 + (x > 0) - (x < 0)), "sign": lambda x: float((x > 0) - (x < 0)), "absolute": abs,
     "maximum": max, "minimum": min,
     "sigmoid": lambda x: 0.5 * (1 + math.tanh(x / 2)), "softplus": lambda x: max(x, 0) + math.log1p(math.exp(-abs(x))),
-    "orthant": orthant,
+    "orthant": orthant, "tail": tail, "area": lambda p, q, k: p * q - k * k,
+    "arcsine": lambda n, m: math.atan2(n, math.sqrt(m)),
     "ramp": ramp, "clip1": lambda x: max(-1.0, min(1.0, x)), "exp_sinh": lambda a,
     b: (math.exp(a + b) - math.exp(a - b)) / 2,
     "exp_cosh": lambda a, b: (math.exp(a + b) + math.exp(a - b)) / 2, "checked_mean": checked_mean,
-    "checked_pair_mean": checked_pair_mean,
+    "checked_pair_mean": checked_pair_mean, "checked_smoothed_mean": checked_smoothed_mean,
+    "bounded_mean": lambda *a: (checked_mean(*a), 0.0), "bounded_pair_mean": lambda *a: (checked_pair_mean(*a), 0.0),
+    "bounded_smoothed_mean": lambda *a: (checked_smoothed_mean(*a), 0.0),
     "array": np.array,
 }  # fmt: skip
 VALUES = {p: 1.3, q: 0.7, k: 0.4, t: 0.9, g: 1.1, WEIGHT_VAR: 1.7, BIAS_VAR: 0.3}
@@ -105,7 +122,7 @@ def test_means_inside_means_come_first() -> None:
     assert found == pytest.approx([numeric(e, VALUES) for e in derived.raw], rel=2e-13)
     text = text_of(derived)
     inner = next(line for line in text.splitlines() if "checked_pair_mean(f" in line).split(" = ")[0].strip()
-    outer = [line for line in text.splitlines() if "checked_pair_mean(f" in line][1]
+    outer = next(line for line in text.splitlines() if "checked_smoothed_mean(f" in line)
     assert inner.startswith("v") and "f0" not in outer
 
 
@@ -166,9 +183,11 @@ def test_random_expressions_survive(expr: Expr) -> None:
     ([sqrt(p * q - k**2)], "sqrt(maximum("),
     ([PairMean(sp.Max(X, 0), sp.Max(X, 0), p, q, k)], "ramp(p, q, k)"),
     ([PairMean(sp.Heaviside(X), sp.Heaviside(X), p, q, k)], "orthant(p, q, k)"),
-    ([PairMean(sp.erf(X), sp.erf(X), p, q, k)], "asin(clip1("), ([Mean(ACT["softplus"].formula, q)], "softplus(x)"),
-    ([Mean(ACT["elu"].formula, q)], "expm1(x)"), ([Mean(ACT["sigmoid"].formula, q)], "sigmoid(x)"),
-    ([Mean(ACT["hard_tanh"].formula, q)], "f0_marks = array([(-1.0), 1.0])"),
+    ([PairMean(sp.erf(X), sp.erf(X), p, q, k)], "arcsine(2.0*k, "), ([Mean(ACT["softplus"].formula, q)], "softplus(x)"),
+    ([Mean(ACT["elu"].formula, q)], "tail((-1.0), 0.0, 0.0, q)"), ([sp.asin(q)], "asin(clip1(q))"),
+    ([PairMean(exp(-(X**2)), exp(-(X**2)), p, q, k)], "area(p, q, k)"),
+    ([Mean(ACT["sigmoid"].formula, q)], "sigmoid(x)"),
+    ([Mean(ACT["hard_tanh"].formula * sp.atan(X), q)], "f0_marks = array([(-1.0), 0.0, 1.0])"),
     ([Mean(tanh(X - 1), q)], "f0_marks = array([1.0])"),
 ])  # fmt: skip
 def test_shapes_that_keep_their_digits(exprs: list[Expr], shape: str) -> None:

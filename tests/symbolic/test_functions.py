@@ -3,7 +3,8 @@
 import pytest
 from sympy import Expr, Rational, Symbol, exp, log, oo, pi
 
-from symbolic.functions import Orthant, Ramp, Whole, X, elementary, sigmoid, softplus
+from symbolic.atoms import Orthant, Ramp
+from symbolic.functions import Whole, X, elementary, sigmoid, softplus
 from symbolic.gaussian import k, p, q
 
 POINT = {p: Rational(13, 10), q: Rational(7, 10), k: Rational(-2, 5), X: Rational(3, 7)}

@@ -1,0 +1,76 @@
+"""Words about Gaussian variables for inner loops, in shapes that keep their digits near correlation +-1.
+
+(u, v) with variances p, q, covariance k, and eta = atan2(sqrt(pq - k^2), -k) (Cho and Saul, 2009):
+P(u>0, v>0) = eta/(2 pi),  E[max(u, 0) max(v, 0)] = sqrt(pq) (sin eta - eta cos eta)/(2 pi);
+pq - k^2 by Kahan's two fused products, within an ulp or two.
+"""
+
+import math
+
+import solvers._vecmath_coefficients as fit
+from solvers.vecmath import _balance, _erfcx_half, _fma, atan2, clip1, exp, minimum, word
+
+ARC_SERIES = 1.2  # below this angle sin - angle cos cancels
+
+
+@word
+def _opening(p: float, q: float, k: float) -> tuple[float, float, float, float, float]:
+    """c, c k, d = c^2 (pq - k^2), e = c^2 pq and eta: c is a power of two that makes e moderate."""
+    a, b = _balance(p), _balance(q)
+    c = a * b
+    p, q, k = p * a * a, q * b * b, k * c
+    square = k * k
+    d = _fma(p, q, -square) - _fma(k, k, -square)
+    d = 0.0 if d < 0.0 else d
+    return c, k, d, p * q, atan2(math.sqrt(d), -k)
+
+
+@word
+def correlation(p: float, q: float, k: float) -> tuple[float, float]:
+    """c = k/sqrt(pq), kept within [-1, 1], and s = sqrt(pq - k^2)/sqrt(pq) with all its digits; (0, 1) with a
+    constant; NaN and inf stay."""
+    _, k, d, e, _ = _opening(p, q, k)
+    nothing = e == 0.0
+    e = 1.0 if nothing else e
+    return (0.0 * k if nothing else clip1(k / math.sqrt(e))), (1.0 if nothing else math.sqrt(d / e))
+
+
+@word
+def area(p: float, q: float, k: float) -> float:
+    """pq - k^2 within an ulp or two, not below 0, for finite p, q >= 0."""
+    c, _, d, _, _ = _opening(p, q, k)
+    return d / c / c
+
+
+@word
+def orthant(p: float, q: float, k: float) -> float:
+    """P(u > 0, v > 0) for finite p, q >= 0; 1/4, the mean of H(u) H(v) with H(0) = 1/2, if p or q is 0."""
+    _, k, _, e, eta = _opening(p, q, k)
+    return 0.25 + 0.0 * k if e == 0.0 else eta / math.tau
+
+
+@word
+def ramp(p: float, q: float, k: float) -> float:
+    """E[max(u, 0) max(v, 0)] for finite p, q >= 0."""
+    c, k, d, e, eta = _opening(p, q, k)
+    s = math.sqrt(d)
+    series = s * (d / (1.0 if e == 0.0 else e)) * fit.arc_tail(eta * eta)
+    return (series if eta < ARC_SERIES else s + eta * k) / math.tau / c
+
+
+@word
+def arcsine(n: float, m: float) -> float:
+    """asin(n/sqrt(n^2 + m)) for m >= 0."""
+    return atan2(n, math.sqrt(m))
+
+
+@word
+def tail(b: float, t: float, m: float, v: float) -> float:
+    """E[exp(b x); x > t] for x ~ N(m, v): half of exp(b t - w^2) erfcx(a) or its complement, w and a the distances of
+    t from m and from m + b v in units of sqrt(2 v)."""
+    unit = math.sqrt(2.0 * v)
+    unit = 1e-300 if unit == 0.0 else unit
+    w, a = (t - m) / unit, (t - m - b * v) / unit
+    size = minimum(math.fabs(a), 1e150)
+    part = 0.5 * exp(b * t - w * w) * _erfcx_half(size)
+    return exp(b * m + 0.5 * b * b * v) - part if a < 0.0 else part
