@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from meanfield.check import Verdict as Verdict
     from meanfield.check import check as check
     from meanfield.dual import Dual as Dual
+    from meanfield.dual import GaussianMean as GaussianMean
     from meanfield.dual import dual as dual
+    from meanfield.dual import hermite_coefficients as hermite_coefficients
+    from meanfield.dual import mean as mean
     from meanfield.edge import Critical as Critical
     from meanfield.edge import edge_of_chaos as edge_of_chaos
     from meanfield.finite import Sample as Sample
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
     from solvers.iterate import NotConverged as NotConverged
     from symbolic.activations import activation as activation
     from symbolic.critical import NoEdge as NoEdge
+    from symbolic.growth import Divergent as Divergent
+    from symbolic.growth import NotReal as NotReal
     from symbolic.integrals import Unprintable as Unprintable
     from symbolic.limits import derive as derive
     from symbolic.networks import (
@@ -87,8 +92,9 @@ _HOMES = {
     "symbolic.integrals": ("Unprintable",),
     "symbolic.critical": ("NoEdge",),
     "symbolic.activations": ("activation",),
+    "symbolic.growth": ("Divergent", "NotReal"),
     "solvers.iterate": ("NotConverged",),
-    "meanfield.dual": ("Dual", "dual"),
+    "meanfield.dual": ("Dual", "GaussianMean", "dual", "hermite_coefficients", "mean"),
     "meanfield.phase": ("Phase", "phase"),
     "meanfield.edge": ("Critical", "edge_of_chaos"),
     "meanfield.init": ("InitScale", "init_scale"),

@@ -84,6 +84,7 @@ def dual(
     activation: ActivationText,
     other: Annotated[str | None, typer.Argument(metavar="[OTHER]", help="A second activation.")] = None,
     latex: Latex = False,
+    python: Annotated[bool, typer.Option("--python", help="Print a standalone function of NumPy arrays.")] = False,
     at: Annotated[str | None, typer.Option(metavar="P,Q,K", help="Variances and covariance to evaluate at.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -92,19 +93,28 @@ def dual(
     \b
     Example:
       meanfield dual relu --at 1,1,0.5
+      meanfield dual "x*sigmoid(1.702*x)" --python > dual.py
     """
     from meanfield.dual import dual as find
 
     found = find(activation, other)
+    if python:
+        typer.echo(found.python(), nl=False)
+        return
     slope, point = found.derivative, [] if at is None else numbers("--at", at, float, 3)
-    data: dict[str, Any] = {"phi": str(found.phi), "psi": str(found.psi), "closed": found.closed}
-    data |= {"formula": str(found), "derivative": str(slope), "latex": found.latex()}
+    data: dict[str, Any] = {"phi": str(found.phi), "psi": str(found.psi), "closed": found.closed, "tier": found.tier}
+    data |= {"formula": str(found), "derivative": str(slope), "latex": found.latex(), "derivative_tier": slope.tier}
+    lines = []
+    for name, what in (("E[phi(u) psi(v)]", found), ("E[phi'(u) psi'(v)] = d/dk", slope)):
+        lines += [f"{name} = {what.latex() if latex else what}"]
+        lines += ["  closed form" if what.closed else f"  no closed form is known: {what.tier}, with an error bound"]
     if point:
-        data |= {"at": point, "value": float(found(*point)), "derivative_value": float(slope(*point))}
-    lines = [f"E[phi(u) psi(v)] = {found.latex() if latex else found}"]
-    lines += ["closed form" if found.closed else "no closed form is known: integrated where numbers are asked for"]
-    lines += [f"d/dk = {slope.latex() if latex else slope}"]
-    lines += [f"at (p, q, k) = {tuple(point)}: {data['value']!r}, d/dk {data['derivative_value']!r}"] if point else []
+        for key, what in (("value", found), ("derivative_value", slope)):
+            value, bound = what(*point, error=True)
+            data |= {key: float(value), f"{key}_error": float(bound)}
+        data["at"] = point
+        shown = (f"{data[f'{key}value']!r} +- {data[f'{key}value_error']:.1e}" for key in ("", "derivative_"))
+        lines += [f"at (p, q, k) = {tuple(point)}: {', d/dk '.join(shown)}"]
     show(data if as_json else None, *lines)
 
 

@@ -11,6 +11,7 @@ import sympy as sp
 from symbolic.functions import X
 from symbolic.functions import sigmoid as _sigmoid
 from symbolic.functions import softplus as _softplus
+from symbolic.growth import refuse_complex, refuse_divergent
 from symbolic.networks import Pointwise
 from symbolic.parse import ParseError, parse
 
@@ -55,8 +56,9 @@ def __getattr__(name: str) -> Pointwise:
 def activation(given: Any) -> Pointwise:
     """An activation from its name, its formula in x, a SymPy expression in x, or itself.
 
-    Raises ParseError (a ValueError) for text that is neither a name nor a formula, with the nearest names;
-    ValueError for an expression whose variable is unclear; TypeError for anything else.
+    Raises ParseError (a ValueError) for text that is neither a name nor a formula, with the nearest names; ValueError
+    for an expression whose variable is unclear; Divergent or NotReal (ValueErrors) for one whose square has no mean or
+    that is complex somewhere; TypeError for anything else.
 
     >>> activation("tanh").formula, activation("x*sigmoid(2*x)").formula
     (tanh(x), x*sigmoid(2*x))
@@ -64,7 +66,7 @@ def activation(given: Any) -> Pointwise:
     if isinstance(given, Pointwise):
         return given
     if isinstance(given, sp.Expr):
-        return Pointwise(str(given), _in_x(given))
+        return _sound(Pointwise(str(given), _in_x(given)))
     if not isinstance(given, str):
         raise TypeError(f"an activation is a name, a formula in x or a SymPy expression, not {given!r}")
     name = given.strip().lower().replace("-", "_")
@@ -78,7 +80,15 @@ def activation(given: Any) -> Pointwise:
             f"Known are {', '.join(ACTIVATIONS)}, or a formula in x such as 'x*tanh(x)'",
             given,
         )
-    return Pointwise(given.strip(), parse(given))
+    return _sound(Pointwise(given.strip(), parse(given)))
+
+
+def _sound(phi: Pointwise) -> Pointwise:
+    """The activation, if it is real and square integrable. With free parameters the latter depends on their values."""
+    refuse_complex(phi.formula)
+    if phi.formula.free_symbols <= {X}:
+        refuse_divergent(phi.formula)
+    return phi
 
 
 def _in_x(given: sp.Expr) -> sp.Expr:

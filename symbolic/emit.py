@@ -16,7 +16,7 @@ from sympy import Expr, Function, Symbol
 from symbolic.atoms import Arcsine, Area, Orthant, Ramp, Tail
 from symbolic.closing import close
 from symbolic.functions import sigmoid, softplus
-from symbolic.gaussian import Mean, PairMean
+from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.integrals import Helpers, Unprintable, closing_text, oriented
 
 WORDS: dict[type, str] = {
@@ -38,6 +38,7 @@ VOCABULARY = (
     "exp_cosh",
     *(f"{word}_{kind}mean" for word in ("checked", "bounded") for kind in ("", "pair_", "smoothed_")),
 )
+STATES = (p, q, k)
 _EXTREME: dict[type, str] = {sp.Max: "maximum", sp.Min: "minimum"}
 Call = tuple[str, list[Expr], str]  # the opening of a quadrature call, its variances, its end
 Functions = Mapping[str, tuple[Sequence[Symbol], Sequence[Expr]]]
@@ -69,6 +70,11 @@ def emit_bounded(mean: Expr, arguments: Sequence[Symbol], title: str = "") -> st
     body = f"def bounded({names}):\n    v0 = {call}, {', '.join(str(a) for a in law)}{closing_text(mean)}\n"
     head = [f'"""{title}"""'] if title else []
     return "\n\n\n".join((*head, *helpers.texts, body + "    return (v0[0], v0[1])"))
+
+
+def function(name: str, args: Sequence[Symbol], formula: Expr) -> str:
+    """Source text of one function that returns one number, of a formula without open means."""
+    return _function(name, args, [formula], Helpers(_helper, _number), single=True)
 
 
 def _helper(name: str, args: list[Symbol], exprs: list[Expr], single: bool) -> str:
@@ -152,6 +158,7 @@ def _name_means(exprs: Sequence[Expr], helpers: Helpers) -> tuple[dict[Symbol, C
 def _stable(expr: Expr) -> Expr:
     """log(1 + e^x) as softplus, e^x - 1 as expm1, e^a sinh b and e^a cosh b without overflow."""
     expr = expr.replace(lambda e: isinstance(e, sp.log) and e.args[0].is_Add, _softplus)
+    expr = expr.replace(lambda e: e.is_Add and e.has(sp.exp), _balanced)
     expr = expr.replace(lambda e: e.is_Add and e.has(sp.exp), _minus_one)
     expr = expr.replace(_is_root_of_difference, _root)
     return expr.replace(lambda e: e.is_Mul, _product)
@@ -166,6 +173,18 @@ def _is_root_of_difference(e: Expr) -> bool:
 def _softplus(log: Expr) -> Expr:
     one, power = log.args[0].as_independent(sp.exp)
     return softplus(power.args[0]) if one == 1 and isinstance(power, sp.exp) else log
+
+
+def _balanced(add: Expr) -> Expr:
+    """c - sum c_i e^(a_i) with c = sum c_i, from which all leading digits cancel at small a_i, in e^(a_i) - 1."""
+    spread = sp.expand(add.replace(lambda e: isinstance(e, sp.sinh | sp.cosh), lambda e: e.rewrite(sp.exp)))
+    pairs = [a.as_independent(sp.exp, as_Add=False) for a in sp.Add.make_args(sp.powsimp(spread))]
+    powers = [(c, e) for c, e in pairs if isinstance(e, sp.exp) and not c.has(*STATES)]
+    constants = [c for c, e in pairs if e == 1 and not c.has(*STATES)]
+    if len(powers) < 2 or not constants or sp.simplify(sp.Add(*constants, *(c for c, _ in powers))) != 0:
+        return add
+    rest = [c * e for c, e in pairs if (c, e) not in powers and not (e == 1 and c in constants)]
+    return sp.Add(*rest, *(c * _expm1(e.args[0]) for c, e in powers))
 
 
 def _minus_one(add: Expr) -> Expr:
