@@ -89,7 +89,7 @@ def _factors(base: Expr) -> Iterator[tuple[Expr, Integer]]:
     """The factors of a radicand, numerator and denominator, each with the sign it has at k = 0."""
     above, below = fraction(together(base))
     for side, way in ((above, 1), (below, -1)):
-        number, found = factor_list(expand(side))
+        number, found = _factored(expand(side))
         for f, multiplicity in found:
             lead = expand(f).subs(k, 0)
             if lead.could_extract_minus_sign():
@@ -97,6 +97,15 @@ def _factors(base: Expr) -> Iterator[tuple[Expr, Integer]]:
             yield expand(f), S(way * multiplicity)
         if number != 1:
             yield number, S(way)
+
+
+def _factored(e: Expr) -> tuple[Expr, list[tuple[Expr, int]]]:
+    """A polynomial as a number and its factors; SymPy stumbles over numbers such as pi**(3/2)."""
+    number, rest = factor_terms(e).as_independent(*e.free_symbols, as_Add=False)
+    if not rest.free_symbols:
+        return number * rest, []
+    lead, found = factor_list(rest)
+    return number * lead, found
 
 
 def _collected(expr: Expr, angles: bool) -> Expr:
@@ -132,7 +141,7 @@ def _is_radical(e: Expr) -> bool:
 def _coefficient(above: Expr, below: Expr, indices: dict[Expr, int]) -> Expr:
     """above/below times the square roots of the bases with index 1, roots against their own powers below."""
     above, below = fraction(cancel(above / below))
-    number, found = factor_list(below)
+    number, found = _factored(below)
     radical = S.One
     rest = number
     for f, multiplicity in found:

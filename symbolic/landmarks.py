@@ -91,12 +91,18 @@ def spikes(body: Expr) -> tuple[Expr, list[tuple[Expr, Expr]]]:
         delta = deltas[0]
         if len(deltas) > 1 or not isinstance(delta, DiracDelta) or len(delta.args) > 1:
             raise ValueError(f"{addend} is no weight times a delta")
-        line = Poly(delta.args[0], X)
-        if line.degree() != 1:
-            raise ValueError(f"{addend} is no weight times a delta")
-        scale, offset = line.all_coeffs()
-        found.append((addend / delta / abs(scale), -offset / scale))
+        found += [(addend / delta / abs(slope), at) for at, slope in _crossings(delta.args[0])]
     return Add(*rest), found
+
+
+def _crossings(line: Expr) -> Iterator[tuple[Expr, Expr]]:
+    """Where a formula crosses 0, with its slope; ValueError where it only touches it or bends there."""
+    parts = pieces(line)
+    for at in dict.fromkeys(_roots(line)):
+        slopes = {part.diff(X).subs(X, at) for low, high, part in parts if low <= at <= high and part.subs(X, at) == 0}
+        if len(slopes) != 1 or slopes == {S.Zero}:
+            raise ValueError(f"{line} does not cross 0 at {at} on a slope")
+        yield at, slopes.pop()
 
 
 def _between(low: Expr, high: Expr) -> Expr:

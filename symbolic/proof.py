@@ -100,7 +100,7 @@ def _hermite(body: Expr, variance: Rational, terms: int, refinement: int) -> tup
     f: Callable[[Any], Any] = lambdify(X, branches(smooth), "mpmath")
     root = mpmath.sqrt(mpmath.mpf(variance.p) / variance.q)
     sums, size = [mpmath.mpf(0)] * terms, mpmath.mpf(0)
-    for low, high in pairwise(_edges([float(m) / float(root) for m in landmarks(smooth)], refinement)):
+    for low, high in pairwise(_edges([_mpf(m) / root for m in landmarks(smooth)], refinement)):
         half, middle = (high - low) / 2, (high + low) / 2
         for x, w in _rule():
             z = middle + half * x
@@ -109,9 +109,8 @@ def _hermite(body: Expr, variance: Rational, terms: int, refinement: int) -> tup
             size += abs(part * value) if terms > 1 else abs(part)
             _add(sums, part, z)
     for weight, at in deltas:
-        height = mpmath.mpf(elementary(weight.subs(X, at)).evalf(DIGITS + GUARD))
-        z = mpmath.mpf(at.evalf(DIGITS + GUARD)) / root
-        part = height * mpmath.npdf(z) / root
+        z = _mpf(at) / root
+        part = _mpf(weight.subs(X, at)) * mpmath.npdf(z) / root
         size += abs(part)
         _add(sums, part, z)
     return sums, size
@@ -125,13 +124,17 @@ def _add(sums: list[Any], part: Any, z: Any) -> None:
         before, now = now, z * now - n * before
 
 
-def _edges(marks: list[float], refinement: int) -> list[Any]:
+def _mpf(number: Expr) -> Any:
+    return mpmath.mpf(elementary(number).evalf(DIGITS + GUARD))
+
+
+def _edges(marks: list[Any], refinement: int) -> list[Any]:
     """Panels of length 3/2 over the window, cut and shortened around each landmark."""
     step = mpmath.mpf(3) / 2 / refinement
     cuts = {i * step for i in range(-int(WINDOW / step), int(WINDOW / step) + 1)}
     for m in marks:
-        cuts |= {mpmath.mpf(m) + s * mpmath.mpf(2) ** -j / refinement for s in (-1, 1) for j in range(3 * refinement)}
-        cuts.add(mpmath.mpf(m))
+        cuts |= {m + s * mpmath.mpf(2) ** -j / refinement for s in (-1, 1) for j in range(3 * refinement)}
+        cuts.add(m)
     return sorted(c for c in cuts if abs(c) <= WINDOW)
 
 
