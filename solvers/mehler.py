@@ -43,18 +43,19 @@ class Tables(NamedTuple):
     """All that the loop over pairs reads of one function.
 
     A variance lies in cell lookup[floor(log q/width) - first], -1 where there is none; the last cell is q = 0.
-    `norm` (parity, cell) is the largest √(E f²) of each parity in the cell, `size` the least of both together. By
-    parity, cell and blocks summed: `tail` is √T, `error` and `steep` are the norms of the coefficients' errors and of
-    √k a_k. The polynomials of a cell and parity start at blocks[start], in the order block, power, k.
+    By parity and cell, `norm` is the largest √(E f²) and `error` that of the values at the nodes; `size` is the least
+    √(E f²) of both parities. By parity, cell and blocks already summed, `tail` is √T, `steep` the norm of √k a_k, `off`
+    the interpolation error of the next block. The polynomials start at blocks[start], in the order block, power, k.
     """
 
     first: int
     lookup: Integers
     norm: Array
+    error: Array
     size: Array
     tail: Array
-    error: Array
     steep: Array
+    off: Array
     start: Integers
     blocks: Array
 
@@ -146,7 +147,7 @@ def _ledger(f: Curve, first: int, lookup: Integers, left: Integers, ends: Spectr
     norm[0, -1] = tail[0, -1, 0] = origin = abs(_at_zero(f))
     none = np.zeros((2, left.size + 1), dtype=np.int64)
     size = np.append(np.sqrt(least), origin)
-    return Tables(first, lookup, norm, size, tail, np.zeros_like(tail), steep, none, np.zeros(0))
+    return Tables(first, lookup, norm, 0.0 * norm, size, tail, steep, 0.0 * tail, none, np.zeros(0))
 
 
 def _at_zero(f: Curve) -> float:
@@ -237,11 +238,11 @@ def _fill_cell(f: Curve, cells: Cells, tables: Tables, need: Integers, i: int) -
         n, upto = LANES * blocks, slice(0, blocks + 1)
         powers = MONOMIALS @ chebyshev.coefficients(found.coefficients[:, parity::2][:, :n], 0)
         gap = ENDS @ powers - cells.ends.coefficients[rows, parity::2][:, :n]
-        off = np.sqrt((gap**2).reshape(2, blocks, LANES).sum(axis=2).cumsum(axis=1).max(axis=0))
+        off = np.sqrt((gap**2).reshape(2, blocks, LANES).sum(axis=2).max(axis=0))
         # The place of q in its cell is rounded; the slope of a polynomial is at most Σ j |power j|.
         moved = 4.0 * ULP * (1.0 + np.abs(place).max()) * np.arange(NODES) @ np.linalg.norm(powers, axis=1)
         own = max(found.error[:, parity].max(), cells.ends.error[rows, parity].max())
-        tables.error[parity, i, upto] = LEBESGUE * own + moved + SAFETY * np.append(0.0, off)
+        tables.error[parity, i], tables.off[parity, i, :blocks] = LEBESGUE * own + moved, SAFETY * off
         for table, seen in ((tables.tail, tails), (tables.steep, steep)):
             table[parity, i, upto] = np.maximum(table[parity, i, upto], np.sqrt(seen[parity, :, upto].max(axis=0)))
         tables.norm[parity, i] = max(tables.norm[parity, i], math.sqrt(found.energy[:, parity].max()))
@@ -277,8 +278,8 @@ def _sum(
     rows: Span, places: tuple[Array, Array, Array], f: Tables, g: Tables, counts: Array, values: Array, bounds: Array
 ) -> None:
     at_p, at_q, rho = places
-    first_f, lookup_f, norm_f, size_f, tail_f, error_f, steep_f, start_f, blocks_f = f
-    first_g, lookup_g, norm_g, size_g, tail_g, error_g, steep_g, start_g, blocks_g = g
+    first_f, lookup_f, norm_f, error_f, size_f, tail_f, steep_f, off_f, start_f, blocks_f = f
+    first_g, lookup_g, norm_g, error_g, size_g, tail_g, steep_g, off_g, start_g, blocks_g = g
     lanes = np.empty(LANES)
     for i in range(rows[0], rows[1]):
         values[i], bounds[i] = math.nan, math.inf
@@ -292,13 +293,15 @@ def _sum(
             n, x, y = counts[i, parity], norm_f[parity, a], norm_g[parity, b]
             if x == 0.0 or y == 0.0:
                 continue
-            power, step = (1.0 if parity == 0 else rho[i]), _step(r)
-            start = (start_f[parity, a], start_g[parity, b])
-            value += power * _series(r, n, (blocks_f, blocks_g), start, (t, s), lanes)
-            for _ in range(n):
+            factor, start = (1.0 if parity == 0 else rho[i]), (start_f[parity, a], start_g[parity, b])
+            value += factor * _series(r, n, (blocks_f, blocks_g), start, (t, s), lanes)
+            power, step = abs(factor), _step(r)
+            for j in range(n):
+                bound += power * off_f[parity, a, j] * tail_g[parity, b, j]
+                bound += power * off_g[parity, b, j] * tail_f[parity, a, j]
                 power *= step
-            bound += abs(power) * tail_f[parity, a, n] * tail_g[parity, b, n]
-            bound += error_f[parity, a, n] * y + x * error_g[parity, b, n]
+            bound += power * tail_f[parity, a, n] * tail_g[parity, b, n]
+            bound += error_f[parity, a] * y + x * error_g[parity, b]
             bound += ULP * (SUMS * x * y + POWERS * steep_f[parity, a, n] * steep_g[parity, b, n])
         values[i] = value
         # Not the series but its tables fall short: narrower cells may do.

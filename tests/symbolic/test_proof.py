@@ -27,7 +27,7 @@ def test_a_true_formula_is_proved_and_its_neighbours_are_not(mean: Expr, value: 
     twins = [value * (1 + Rational(1, 10**20)), value + Rational(1, 10**12), -value]
     twins += [value.subs(q, 2 * q)] if value.has(q) else []
     for twin in twins:
-        with pytest.raises(Disproved, match="is .*, not "):
+        with pytest.raises(Disproved, match=r"is .*, not "):
             check(mean, twin)
 
 
