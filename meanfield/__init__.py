@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from meanfield.phase import phase as phase
     from meanfield.plot import plot as plot
     from meanfield.predict import predict as predict
+    from meanfield.rigorous import Ball as Ball
+    from meanfield.rigorous import NotCertified as NotCertified
     from meanfield.theory import (
         Case as Case,
     )
@@ -97,6 +99,7 @@ _HOMES = {
     "meanfield.dual": ("Dual", "GaussianMean", "dual", "hermite_coefficients", "mean"),
     "meanfield.phase": ("Phase", "phase"),
     "meanfield.edge": ("Critical", "edge_of_chaos"),
+    "meanfield.rigorous": ("Ball", "NotCertified"),
     "meanfield.init": ("InitScale", "init_scale"),
     "meanfield.kernels": ("kernel",),
     "meanfield.predict": ("predict",),

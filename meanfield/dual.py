@@ -9,7 +9,7 @@ derived here, not read there.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sympy import DiracDelta, Expr, latex
@@ -24,6 +24,9 @@ from symbolic.closing import formula
 from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.landmarks import slope
 from symbolic.networks import Layer, Pointwise
+
+if TYPE_CHECKING:
+    from meanfield.rigorous import Ball
 
 
 class _Formula:
@@ -99,6 +102,15 @@ class Dual(_Formula):
         """
         return self._evaluate(*columns_of(check_law, p=p, q=q, k=k), error)
 
+    def enclose(self, p: Any, q: Any, k: Any, digits: int = 50) -> "Ball":
+        """A ball that provably contains the exact value, of one point; numbers are taken exactly, a str as it reads.
+
+        Raises NotCertified (a ValueError) where none is found; ImportError without the extra `rigorous`.
+        """
+        from meanfield.rigorous import enclose_dual
+
+        return enclose_dual(self.expr, self.phi, self.psi, p, q, k, digits)
+
 
 @dataclass(frozen=True)
 class GaussianMean(_Formula):
@@ -116,6 +128,12 @@ class GaussianMean(_Formula):
         Raises ValueError unless q >= 0; NotConverged without a value.
         """
         return self._evaluate(*columns_of(_check_variance, q=q), error)
+
+    def enclose(self, q: Any, digits: int = 50) -> "Ball":
+        """A ball that provably contains the exact value, of one variance (as Dual.enclose)."""
+        from meanfield.rigorous import enclose_mean
+
+        return enclose_mean(self.function.formula, q, digits)
 
 
 def dual(phi: Any, psi: Any = None, *, kinks: Sequence[float] = (), growth: float = 0.0, wave: float = 0.0) -> Any:

@@ -5,11 +5,11 @@ a root in one variable, found even where its length is unstable (chi_q > 1: GELU
 points). Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (1611.01232); the parametrisation is ours.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from math import inf
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -20,6 +20,9 @@ from symbolic.critical import Curve, NoEdge
 from symbolic.critical import edge_of_chaos as critical_curve
 from symbolic.gaussian import q as length
 from symbolic.networks import Dense, Layer, Pointwise
+
+if TYPE_CHECKING:
+    from meanfield.rigorous import CertifiedEdge
 
 SMALL, LENGTHS = 1e-30, np.logspace(-8, 4, 241)
 
@@ -35,6 +38,7 @@ class Critical:
     stable: bool
     activation: str = field(repr=False, default="")
     others: tuple[float, ...] = field(repr=False, default=())
+    certified: "CertifiedEdge | None" = field(repr=False, default=None)
 
     def __str__(self) -> str:
         lines = [f"{self.activation}: critical at weight_var = {self.weight_var:.16g}, bias_var = {self.bias_var:.16g}"]
@@ -47,27 +51,39 @@ class Critical:
             lines.append(
                 f"  other critical points with this bias_var at q = {', '.join(f'{x:.6g}' for x in self.others)}"
             )
+        if self.certified:
+            lines[:2] = str(self.certified).splitlines()
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def edge_of_chaos(block: Any, *, bias_var: float = 0.0) -> Critical:
+def edge_of_chaos(block: Any, *, bias_var: Any = 0.0, digits: int | None = None) -> Critical:
     """The critical weight_var for a given bias_var, of an activation (name, formula, layer) or of a block with free
-    variances.
+    variances. With `digits`, of an activation, `.certified` holds balls that provably contain the critical point; a
+    bias_var is then taken exactly, and as it reads where it is a str ("0.05").
 
     Raises NoEdge (a ValueError) where chi_1 = 1 asks for a negative bias_var at every length, or for another bias_var
-    than the one given, with the nearest that has a critical point.
+    than the one given, with the nearest that has a critical point; NotCertified (a ValueError) where a proof fails.
     """
-    bias_var = float(bias_var)
+    given, bias_var = bias_var, float(bias_var)
     if not 0 <= bias_var < inf:
         raise ValueError(f"bias_var must be finite and at least 0, not {bias_var}")
     layer = block if isinstance(block, Layer) and not isinstance(block, Pointwise) else activation(block) >> Dense()
     name = str(block if isinstance(block, Layer | str) else layer)
     points = sorted(_points(layer, name, bias_var), key=lambda point: (point[2] > 1 + 1e-12, point[1]))
     (weight_var, q, chi_q), *others = points
-    return Critical(weight_var, bias_var, q, chi_q, chi_q < 1 - 1e-12, name, tuple(x[1] for x in others))
+    found = Critical(weight_var, bias_var, q, chi_q, chi_q < 1 - 1e-12, name, tuple(x[1] for x in others))
+    return found if digits is None else replace(found, certified=_certified(block, given, q, digits))
+
+
+def _certified(block: Any, bias_var: Any, q: float, digits: int) -> "CertifiedEdge":
+    from meanfield.rigorous import NotCertified, certified_edge
+
+    if isinstance(block, Layer) and not isinstance(block, Pointwise):
+        raise NotCertified(f"digits are certified of an activation before a Dense, not of the block {block}: name it")
+    return certified_edge(block, bias_var, near=q, digits=digits)
 
 
 Point = tuple[float, float, float]  # weight_var, q, chi_q
