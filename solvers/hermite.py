@@ -27,6 +27,7 @@ FASTEST = 45.0  # a function this fast spreads over some 45² coefficients
 FIXED = 3e5  # what one variance costs whatever n, in multiply-adds
 STRIP = 512  # nodes whose recurrence stays in the first-level cache
 ROUNDING = 1e-16  # times (2 + √n) √(E f²): measured against closed values, with a margin of two
+UNRESOLVED = 1e-8  # of E f²: the gap between the rules no longer bounds anything
 EACH = 4e-16  # √(E f²) in each coefficient, likewise
 
 
@@ -81,7 +82,8 @@ def empty(count: int, n: int) -> Spectrum:
 def coefficients(f: Curve, q: Array, n: int) -> tuple[Array, Array]:
     """The first n coefficients for each variance, shape (len(q), n), and a bound on the Euclidean norm of their error.
 
-    NaN, with an infinite error, where q or f is not finite, q is negative, or f grows out of the window.
+    NaN, with an infinite error, where q or f is not finite, q is negative, f grows out of the window, or E f² is not
+    found: it may diverge.
     """
     found = spectrum(f, q, n)
     return found.coefficients, np.hypot(found.error[:, 0], found.error[:, 1])
@@ -158,8 +160,9 @@ def _project(f: Curve, root: float, n: int) -> tuple[Array, Array, Array, Array]
     steep = 2.0 * (f.rates[0] * root) ** 2 + speed
     error = gaps + np.sqrt(last) + ROUNDING * (2.0 + math.sqrt(n) + steep) * norm
     doubt = np.abs(a20) * (gap + EACH * norm[np.arange(n) % 2])
-    blur = np.abs(energy - rough.sum(axis=1)) + EACH * energy + 2.0 * np.array([doubt[0::2].sum(), doubt[1::2].sum()])
-    return a20, energy, error, blur
+    change = np.abs(energy - rough.sum(axis=1))
+    blur = change + EACH * energy + 2.0 * np.array([doubt[0::2].sum(), doubt[1::2].sum()])
+    return a20, energy, error if change.sum() <= UNRESOLVED * energy.sum() else math.inf * error, blur
 
 
 def _rule_of(z: Array, weights: Array, parts: Array, n: int) -> tuple[Array, Array]:

@@ -21,6 +21,8 @@ from solvers.jit import cached, inlined
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Span = tuple[int, int]
+Place = tuple[float, float]
+Three = tuple[Array, Array, Array]
 
 WIDTHS = (0.25, 0.125, 0.0625, 0.03125)  # of a cell; a kink away from 0 needs narrow ones
 NODES, LANES = 10, 16
@@ -28,8 +30,7 @@ MOST = 2048  # coefficients; what would need more is integrated directly
 HIGHEST = 700.0  # log q, short of overflow
 DIRECT = 1.4e6  # multiply-adds in the time that one pair takes by direct integration
 AIM, REFUSED = 1e-14, 1e-13  # tail and whole bound over √(E f² E g²)
-ULP = 2.3e-16
-SUMS, POWERS = 16.0, 5.0  # ulps lost in a sum, and k times in ρ^k
+ULP, SUMS, POWERS = 2.3e-16, 16.0, 5.0  # ulps lost in a sum, and k times in ρ^k
 LEBESGUE = 2.5  # of the Chebyshev nodes
 SAFETY = 2.0  # between the places where a tail or an interpolation error is known
 
@@ -79,18 +80,16 @@ def pair_means(f: Curve, g: Curve, p: Array, q: Array, k: Array) -> tuple[Array,
     values, bounds = _attempt(f, g, (p, q, k), WIDTHS[0])
     for width in WIDTHS[1:]:
         left = np.flatnonzero(np.isnan(bounds))
-        if left.size == 0:
-            break
-        values[left], bounds[left] = _attempt(f, g, (p[left], q[left], k[left]), width)
+        if left.size > 0:
+            values[left], bounds[left] = _attempt(f, g, (p[left], q[left], k[left]), width)
     bounds[np.isnan(bounds)] = math.inf
     values[bounds == math.inf] = math.nan
     return values, bounds
 
 
-def _attempt(f: Curve, g: Curve, pairs: tuple[Array, Array, Array], width: float) -> tuple[Array, Array]:
+def _attempt(f: Curve, g: Curve, pairs: Three, width: float) -> tuple[Array, Array]:
     """Values and bounds with cells of one width; a NaN bound asks for a narrower one."""
-    places = tuple(np.empty_like(x) for x in pairs)  # log p/width, log q/width, ρ
-    count = places[0].size
+    places, count = tuple(np.empty_like(x) for x in pairs), pairs[0].size  # log p/width, log q/width, ρ
     in_threads(lambda rows: _place(rows, pairs, width, places), count, triangle=False)
     n, same = _order(places[2]), f is g
     curves, logs = ([f], [places[:2]]) if same else ([f, g], [places[:1], places[1:2]])
@@ -99,13 +98,13 @@ def _attempt(f: Curve, g: Curve, pairs: tuple[Array, Array, Array], width: float
     needs = _choose_all(places, known[0][1], known[-1][1], counts)
     needs = [np.maximum(*needs)] if same else needs
     tables = [_tabulate(c, *k, need) for c, k, need in zip(curves, known, needs, strict=True)]
-    values, bounds = np.empty(count), np.empty(count)
-    in_threads(lambda rows: _sum(rows, places, tables[0], tables[-1], counts, values, bounds), count, triangle=False)
-    return values, bounds
+    out = np.empty(count), np.empty(count)
+    in_threads(lambda rows: _sum(rows, places, tables[0], tables[-1], counts, *out), count, triangle=False)
+    return out
 
 
 @cached
-def _place(rows: Span, pairs: tuple[Array, Array, Array], width: float, places: tuple[Array, Array, Array]) -> None:
+def _place(rows: Span, pairs: Three, width: float, places: Three) -> None:
     for i in range(rows[0], rows[1]):
         p, q, k = pairs[0][i], pairs[1][i], pairs[2][i]
         places[0][i], places[1][i] = math.log(p) / width, math.log(q) / width
@@ -124,11 +123,11 @@ def _order(rho: Array) -> int:
 
 
 def _survey(f: Curve, logs: tuple[Array, ...], width: float, n: int) -> tuple[Cells, Tables]:
-    """The cells that are worth it, and what their ends tell; the polynomials are still missing."""
+    """The cells that are worth it, and tables without polynomials."""
     floors = np.concatenate([np.floor(x[np.isfinite(x)]) for x in logs]).astype(np.int64)
     first = int(floors.min()) if floors.size else 0
     often = np.bincount(floors - first)
-    upper = width * (first + 1.0 + np.arange(often.size))
+    upper = width * (first + 1 + np.arange(often.size))
     dear = [effort(f, math.exp(x), n) if x < HIGHEST and often[i] else math.inf for i, x in enumerate(upper)]
     kept = often * DIRECT >= (NODES + 1) * np.array(dear)
     numbers, lookup = first + np.flatnonzero(kept), np.where(kept, np.cumsum(kept) - 1, -1)
@@ -138,20 +137,19 @@ def _survey(f: Curve, logs: tuple[Array, ...], width: float, n: int) -> tuple[Ce
 
 
 def _ledger(f: Curve, first: int, lookup: Integers, left: Integers, ends: Spectrum) -> Tables:
+    """What the ends tell; in place of the polynomials, f(0)."""
+
     def worst(x: Array) -> Array:
         """At either end of each cell; nothing for q = 0."""
         return np.pad(np.maximum(x[:, left], x[:, left + 1]), ((0, 0), (0, 1), *((0, 0),) * (x.ndim - 2)))
 
+    with np.errstate(all="ignore"):
+        at_zero = f.values(np.zeros(1))
     tail, steep, norm = (worst(np.sqrt(x)) for x in (*remainders(ends, LANES, SAFETY), ends.energy.T))
+    norm[0, -1] = tail[0, -1, 0] = abs(at_zero[0])
     least = np.minimum(*(ends.energy[end].sum(axis=1) for end in (left, left + 1)))
-    norm[0, -1] = tail[0, -1, 0] = origin = abs(_at_zero(f))
-    none = np.zeros((2, left.size + 1), dtype=np.int64)
-    size = np.append(np.sqrt(least), origin)
-    return Tables(first, lookup, norm, 0.0 * norm, size, tail, steep, 0.0 * tail, none, np.zeros(0))
-
-
-def _at_zero(f: Curve) -> float:
-    return float(f.values(np.zeros(1))[0])
+    start, size = np.zeros(norm.shape, dtype=np.int64), np.append(np.sqrt(least), abs(at_zero))
+    return Tables(first, lookup, norm, np.zeros_like(norm), size, tail, steep, np.zeros_like(tail), start, at_zero)
 
 
 @inlined
@@ -174,7 +172,7 @@ def _step(r: float) -> float:
 
 
 @cached
-def _choose(rows: Span, places: tuple[Array, Array, Array], f: Tables, g: Tables, counts: Array, needs: Array) -> None:
+def _choose(rows: Span, places: Three, f: Tables, g: Tables, counts: Array, needs: Array) -> None:
     """The blocks that bring the tail below AIM, -1 where all of them do not; the most that any pair in a cell wants."""
     at_p, at_q, rho = places
     first_f, lookup_f, size_f, tail_f = f.first, f.lookup, f.size, f.tail
@@ -208,17 +206,16 @@ def _choose_all(places: tuple[Array, ...], f: Tables, g: Tables, counts: npt.NDA
         found.append(needs)
 
     in_threads(choose, len(counts), triangle=False)
-    needs = np.max(found, axis=0)
-    return [needs[0, :, : f.size.size], needs[1, :, : g.size.size]]
+    return [need[:, : side.size.size] for need, side in zip(np.max(found, axis=0), (f, g), strict=True)]
 
 
 def _tabulate(f: Curve, cells: Cells, tables: Tables, need: Integers) -> Tables:
     """Add the polynomials, with as many blocks as needed, and their errors."""
     ends = np.cumsum(need.ravel()).reshape(need.shape)
     start = (ends - need) * (NODES * LANES)
-    tables = tables._replace(start=start, blocks=np.zeros(int(need.sum()) * NODES * LANES))
-    if need[0, -1]:
-        tables.blocks[start[0, -1]] = _at_zero(f)
+    blocks = np.zeros(int(need.sum()) * NODES * LANES)
+    blocks[start[0, -1] : start[0, -1] + need[0, -1]] = tables.blocks[0]
+    tables = tables._replace(start=start, blocks=blocks)
 
     def build(rows: Span) -> None:
         for i in range(*rows):
@@ -246,15 +243,12 @@ def _fill_cell(f: Curve, cells: Cells, tables: Tables, need: Integers, i: int) -
         for table, seen in ((tables.tail, tails), (tables.steep, steep)):
             table[parity, i, upto] = np.maximum(table[parity, i, upto], np.sqrt(seen[parity, :, upto].max(axis=0)))
         tables.norm[parity, i] = max(tables.norm[parity, i], math.sqrt(found.energy[:, parity].max()))
-        begin = tables.start[parity, i]
-        order = powers.reshape(NODES, blocks, LANES).transpose(1, 0, 2)
-        tables.blocks[begin : begin + n * NODES] = order.ravel()
+        begin, ordered = tables.start[parity, i], powers.reshape(NODES, blocks, LANES).transpose(1, 0, 2)
+        tables.blocks[begin : begin + n * NODES] = ordered.ravel()
 
 
 @inlined
-def _series(
-    r: float, count: int, blocks: tuple[Array, Array], start: Span, at: tuple[float, float], lanes: Array
-) -> float:
+def _series(r: float, count: int, blocks: tuple[Array, Array], start: Span, at: Place, lanes: Array) -> float:
     """Σ a_m b_m r^m over `count` blocks, a_m and b_m polynomials in t and s."""
     (t, s), step = at, _step(r)
     for m in range(LANES):
@@ -274,9 +268,7 @@ def _series(
 
 
 @cached
-def _sum(
-    rows: Span, places: tuple[Array, Array, Array], f: Tables, g: Tables, counts: Array, values: Array, bounds: Array
-) -> None:
+def _sum(rows: Span, places: Three, f: Tables, g: Tables, counts: Array, values: Array, bounds: Array) -> None:
     at_p, at_q, rho = places
     first_f, lookup_f, norm_f, error_f, size_f, tail_f, steep_f, off_f, start_f, blocks_f = f
     first_g, lookup_g, norm_g, error_g, size_g, tail_g, steep_g, off_g, start_g, blocks_g = g
@@ -297,8 +289,8 @@ def _sum(
             value += factor * _series(r, n, (blocks_f, blocks_g), start, (t, s), lanes)
             power, step = abs(factor), _step(r)
             for j in range(n):
-                bound += power * off_f[parity, a, j] * tail_g[parity, b, j]
-                bound += power * off_g[parity, b, j] * tail_f[parity, a, j]
+                u, v = off_f[parity, a, j], off_g[parity, b, j]
+                bound += power * (u * (tail_g[parity, b, j] + v) + tail_f[parity, a, j] * v)
                 power *= step
             bound += power * tail_f[parity, a, n] * tail_g[parity, b, n]
             bound += error_f[parity, a] * y + x * error_g[parity, b]

@@ -3,7 +3,7 @@
 u = √p z, v = √q (c z + s w), s = √(pq - k²)/√(pq), z, w independent N(0, 1), over the panels of solvers/panels.py.
 Value: the disc r < 9.5 plus the ring 9.5 < r < 13, both wider for growing functions. Where h(m, s) = E g(m + s w) is
 known, one dimension is left: E f(√p z) h(√q c z, √q s).
-Error: max(sum over panels of |12 nodes - 8 nodes|, ring of |f g|) + 4e-16 scale; inf above 1e-8 scale, where
+Error: max(sum over panels of |12 nodes - 10 nodes|, ring of |f g|) + 2e-15 scale; inf above 1e-8 scale, where
 neither gap bounds anything. scale is E|f| in one dimension and √(E f² E g²) ≥ |E f g| in two.
 """
 
@@ -22,9 +22,9 @@ from solvers.panels import (
     MOST_PANELS,
     REFUSED,
     ROUNDING,
-    W8,
+    W10,
     W12,
-    X8,
+    X10,
     X12,
     Function,
     Grid,
@@ -162,7 +162,7 @@ def _plane(f: Function, f_marks: Vector, g: Function, g_marks: Vector, turn: Tur
     while x < disc:
         y = next_edge(x, disc, outer, longest)
         change = part = 0.0
-        for rule in ((X8, W8), (X12, W12)):
+        for rule in ((X10, W10), (X12, W12)):
             part = _strip(f, g, turn, (x, y), zeros, inner, across, rule)
             change = part - change
         gap += abs(change)
@@ -228,7 +228,7 @@ def _along(f: Function, h: Smoothed, outer: Landmarks, turn: Turn, sides: Sides)
         y = next_edge(x, end, outer, longest)
         half, middle = 0.5 * (y - x), 0.5 * (x + y)
         change = part = size = 0.0
-        for nodes, weights in ((X8, W8), (X12, W12)):
+        for nodes, weights in ((X10, W10), (X12, W12)):
             part, terms, size, unit = 0.0, 0.0, 0.0, DENSITY * half
             for i in range(nodes.size):
                 z = middle + half * nodes[i]

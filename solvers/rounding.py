@@ -1,7 +1,7 @@
 """What rounding can do to a formula: emitted text run on numbers that carry error bounds.
 
-For x = (value, error) each operation adds half an ulp of its result to what its operands' errors can do to it, to
-first order where the function is smooth and exactly where it is not (square roots at 0, arcs at 1):
+For x = (value, error) sums and products add what they lost, other functions their ulps, to what the errors of their
+operands can do to them, to first order where the function is smooth, exactly where it is not (roots at 0, arcs at 1):
 |ab - AB| <= |a| eb + |b| ea + ea eb,  |sqrt a - sqrt A| <= min(ea/sqrt a, sqrt ea),  |f(a) - f(A)| <= max |f'| ea.
 """
 
@@ -27,12 +27,14 @@ class Rounded:
 
     def __add__(self, other: Any) -> "Rounded":
         other = lift(other)
-        return settled(self.value + other.value, self.error + other.error)
+        value, lost = _sum(self.value, other.value)
+        return Rounded(value, self.error + other.error + np.abs(lost) + TINY)
 
     def __mul__(self, other: Any) -> "Rounded":
         other = lift(other)
         spread = np.abs(self.value) * other.error + np.abs(other.value) * self.error + self.error * other.error
-        return settled(self.value * other.value, spread)
+        value, lost = _product(self.value, other.value)
+        return Rounded(value, spread + np.abs(lost) + HALF_ULP * HALF_ULP * np.abs(value) + TINY)
 
     def __truediv__(self, other: Any) -> "Rounded":
         other = lift(other)
@@ -62,6 +64,22 @@ def lift(x: Any) -> Rounded:
     return Rounded(value, np.where(value * 1024 == np.rint(value * 1024), 0.0, HALF_ULP * np.abs(value)))
 
 
+def _sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """a + b as a rounded sum and what it lacks (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _product(a: Array, b: Array) -> tuple[Array, Array]:
+    """a b as a rounded product and what it lacks (Veltkamp and Dekker)."""
+    high_a, high_b = ((134217729.0 * x) - (134217729.0 * x - x) for x in (a, b))
+    product = a * b
+    return product, ((high_a * high_b - product) + high_a * (b - high_b) + (a - high_a) * high_b) + (a - high_a) * (
+        b - high_b
+    )
+
+
 def settled(value: Array, spread: Array, ulps: float = 1.0) -> Rounded:
     return Rounded(value, spread + ulps * HALF_ULP * np.abs(value) + TINY)
 
@@ -74,7 +92,9 @@ def bounds(text: str, name: str, columns: Sequence[Array]) -> list[tuple[Array, 
     with np.errstate(all="ignore"):
         results = [lift(r) for r in world[name](*exact)]
     shape = np.broadcast_shapes(*(np.shape(c) for c in columns))
-    return [(np.broadcast_to(r.value, shape), np.broadcast_to(r.error, shape)) for r in results]
+    # The errors are themselves rounded, and what the last sum lost can be all there is: one rounding more than counted.
+    ends = [(r.value, r.error * 1.000001 + HALF_ULP * np.abs(r.value)) for r in results]
+    return [(np.broadcast_to(value, shape), np.broadcast_to(error, shape)) for value, error in ends]
 
 
 def smooth(
@@ -115,15 +135,6 @@ def atan2(y: Any, x: Any) -> Rounded:
 
 def arcsine(n: Any, m: Any) -> Rounded:
     return atan2(n, sqrt(m))
-
-
-def _product(a: Array, b: Array) -> tuple[Array, Array]:
-    """a b as a rounded product and what it lacks (Veltkamp and Dekker)."""
-    high_a, high_b = ((134217729.0 * x) - (134217729.0 * x - x) for x in (a, b))
-    product = a * b
-    return product, ((high_a * high_b - product) + high_a * (b - high_b) + (a - high_a) * high_b) + (a - high_a) * (
-        b - high_b
-    )
 
 
 def area(p: Any, q: Any, k: Any) -> Rounded:

@@ -60,9 +60,10 @@ def emit(functions: Functions, title: str = "") -> str:
     return "\n\n\n".join((*head, *helpers.texts, *bodies))
 
 
-def emit_bounded(mean: Expr, arguments: Sequence[Symbol], title: str = "") -> str:
-    """Source text of `bounded`, the value and the error bound of one mean without a formula."""
-    helpers = Helpers(_helper, _number)
+def emit_bounded(mean: Expr, arguments: Sequence[Symbol], title: str = "", *, smooth: bool = True) -> str:
+    """Source text of `bounded`, the value and the error bound of one mean as an integral; smooth=False integrates both
+    functions of a pair, though one could be smoothed by its formula."""
+    helpers = Helpers(_helper, _number, smooth=smooth)
     mean = oriented(mean)
     call = helpers.call(mean, "bounded")
     law = mean.args[1:] if isinstance(mean, Mean) else mean.args[2:]

@@ -54,8 +54,8 @@ def rates(body: Expr) -> tuple[float, float, float]:
 class Helpers:
     """The helper functions of one text, written once each."""
 
-    def __init__(self, write: Write, number: Callable[[Expr], str]) -> None:
-        self.write, self.number = write, number
+    def __init__(self, write: Write, number: Callable[[Expr], str], *, smooth: bool = True) -> None:
+        self.write, self.number, self.smooth = write, number, smooth
         self.names: dict[Expr, str] = {}
         self.texts: list[str] = []
 
@@ -64,7 +64,7 @@ class Helpers:
         if isinstance(mean, Mean):
             return f"{word}_mean({self._integrand(mean.args[0].expr)}"
         f, g = (a.expr for a in mean.args[:2])
-        h = smoothed(g)
+        h = smoothed(g) if self.smooth else None
         kind = "pair" if h is None else "smoothed"
         names = f"{self._integrand(f)}, {self._integrand(g)}"
         return f"{word}_{kind}_mean({names}{'' if h is None else f', {self._smooth(g, h)}'}"
