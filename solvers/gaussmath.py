@@ -37,9 +37,10 @@ def correlation(p: float, q: float, k: float) -> tuple[float, float]:
 
 @word
 def area(p: float, q: float, k: float) -> float:
-    """pq - k^2 within an ulp or two, not below 0, for finite p, q >= 0."""
-    c, _, d, _, _ = _opening(p, q, k)
-    return d / c / c
+    """pq - k^2 within an ulp or two, not below 0, where squares neither overflow nor underflow."""
+    square = k * k
+    d = _fma(p, q, -square) - _fma(k, k, -square)
+    return 0.0 if d < 0.0 else d
 
 
 @word

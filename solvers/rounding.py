@@ -15,6 +15,7 @@ from scipy.special import erfcx
 
 Array = npt.NDArray[np.float64]
 HALF_ULP = 1.2e-16  # a little over 2^-53, for the second orders
+ROOM = 1.000001  # for second orders and for the rounding of the errors themselves
 TINY = 1e-300  # what underflow can lose, with room
 
 
@@ -81,7 +82,7 @@ def _product(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def settled(value: Array, spread: Array, ulps: float = 1.0) -> Rounded:
-    return Rounded(value, spread + ulps * HALF_ULP * np.abs(value) + TINY)
+    return Rounded(value, spread * ROOM + ulps * HALF_ULP * np.abs(value) + TINY)
 
 
 def bounds(text: str, name: str, columns: Sequence[Array]) -> list[tuple[Array, Array]]:
@@ -92,8 +93,8 @@ def bounds(text: str, name: str, columns: Sequence[Array]) -> list[tuple[Array, 
     with np.errstate(all="ignore"):
         results = [lift(r) for r in world[name](*exact)]
     shape = np.broadcast_shapes(*(np.shape(c) for c in columns))
-    # The errors are themselves rounded, and what the last sum lost can be all there is: one rounding more than counted.
-    ends = [(r.value, r.error * 1.000001 + HALF_ULP * np.abs(r.value)) for r in results]
+    # What the last sum lost can be all there is: one rounding more than counted.
+    ends = [(r.value, r.error * ROOM + HALF_ULP * np.abs(r.value)) for r in results]
     return [(np.broadcast_to(value, shape), np.broadcast_to(error, shape)) for value, error in ends]
 
 
@@ -121,7 +122,8 @@ def _arc(function: Callable[[Array], Array]) -> Callable[[Any], Rounded]:
         x = lift(x)
         size = np.minimum(np.abs(x.value), 1.0)
         reach = np.arcsin(np.minimum(size + x.error, 1.0)) - np.arcsin(np.maximum(size - x.error, 0.0))
-        return settled(function(np.clip(x.value, -1.0, 1.0)), reach + HALF_ULP)
+        # Close to 1 the reach is a difference of arcs, itself known to a few digits only.
+        return settled(function(np.clip(x.value, -1.0, 1.0)), 1.001 * reach + HALF_ULP)
 
     return word
 
