@@ -34,6 +34,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Latex = Annotated[bool, typer.Option("--latex", help="Print LaTeX.")]
 PlotFile = Annotated[Path | None, typer.Option("--plot", help="Write the figure here (png, pdf, svg).")]
 BiasVar = Annotated[float, typer.Option(help="Variance of the biases.")]
+Digits = Annotated[int | None, typer.Option(help="Certify that many digits (needs the extra `rigorous`).")]
 Limit = StrEnum("Limit", ["nngp", "length", "ntk", "ntk_diagonal", "gradient"])
 Kernels = StrEnum("Kernels", ["nngp", "ntk"])
 Criterion = StrEnum("Criterion", ["edge_of_chaos", "second_moment", "he", "gradient"])
@@ -86,6 +87,7 @@ def dual(
     latex: Latex = False,
     python: Annotated[bool, typer.Option("--python", help="Print a standalone function of NumPy arrays.")] = False,
     at: Annotated[str | None, typer.Option(metavar="P,Q,K", help="Variances and covariance to evaluate at.")] = None,
+    digits: Digits = None,
     as_json: Json = False,
 ) -> None:
     """E phi(u) psi(v) for centred Gaussians with variances p, q and covariance k, and its derivative in k.
@@ -115,6 +117,10 @@ def dual(
         data["at"] = point
         shown = (f"{data[f'{key}value']!r} +- {data[f'{key}value_error']:.1e}" for key in ("", "derivative_"))
         lines += [f"at (p, q, k) = {tuple(point)}: {', d/dk '.join(shown)}"]
+        if digits is not None:
+            ball = found.enclose(*(part.strip() for part in str(at).split(",")), digits=digits)
+            data["enclosure"] = ball.to_dict()
+            lines += [f"certified: {ball}"]
     show(data if as_json else None, *lines)
 
 
@@ -138,14 +144,21 @@ def phase(text: BlockText, plot: PlotFile = None, as_json: Json = False) -> None
 
 
 @app.command()
-def edge(activation: ActivationText, bias_var: BiasVar = 0.0, as_json: Json = False) -> None:
+def edge(
+    activation: ActivationText,
+    bias_var: Annotated[str, typer.Option(metavar="FLOAT", help="Variance of the biases.")] = "0",
+    digits: Digits = None,
+    as_json: Json = False,
+) -> None:
     """The edge of chaos: the weight variance at which correlations and gradients neither grow nor die.
 
     \b
     Example:
       meanfield edge tanh --bias-var 0.05
     """
-    found = mf.edge_of_chaos(subject(activation), bias_var=bias_var)
+    numbers("--bias-var", bias_var, float, 1)
+    given = bias_var if digits is not None else float(bias_var)
+    found = mf.edge_of_chaos(subject(activation), bias_var=given, digits=digits)
     show(found.to_dict() if as_json else None, found)
 
 

@@ -72,6 +72,36 @@ def test_dual():
     assert r"\operatorname{acos}" in run("dual", "relu", "--latex").stdout
 
 
+def test_dual_tells_its_tier_and_its_error():
+    found = answer("dual", "tanh", "--at", "1,1,0.5")
+    assert found["tier"] == found["derivative_tier"] == "two-dimensional quadrature" and not found["closed"]
+    assert abs(found["value"] - 0.18632441320344808611) <= found["value_error"] < 1e-14
+    assert answer("dual", "elu")["tier"] == "one-dimensional quadrature"
+
+
+def test_dual_prints_a_function_that_runs():
+    for formula, wanted in (("gelu", 0.188060676734996), ("tanh", 0.15091976410914168)):
+        world = {}
+        exec(run("dual", formula, "--python").stdout, world)
+        assert world["dual"](1.3, 0.7, 0.4) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_digits_are_certified():
+    pytest.importorskip("flint")
+    found = answer("dual", "tanh", "--at", "1,1,0.5", "--digits", "30")
+    assert found["enclosure"]["mid"].startswith("0.186324413203448086106782889972")
+    edge = answer("edge", "tanh", "--bias-var", "0.05", "--digits", "40")
+    assert edge["certified"]["weight_var"]["mid"].startswith("1.76095463960673913163155202432847")
+    assert "proved: an interval Newton step" in run("edge", "tanh", "--bias-var", "0.05", "--digits", "40").stdout
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"), [("exp(x**2)", "variances below 1/4"), ("sqrt(x)", "complex at x = -1")]
+)
+def test_a_dual_that_does_not_exist_is_one_line(formula, message):
+    assert message in complaint("dual", formula)
+
+
 def test_phase_and_its_figure(tmp_path):
     found = answer("phase", "relu >> Dense(2, 0)", "--plot", tmp_path / "map.png")
     assert found["phase"] == "critical"
