@@ -1,0 +1,38 @@
+"""The scripts run, on a small part of their work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def test_derivations_are_timed_and_written(tmp_path: Path) -> None:
+    """One pair and one mean, into a page."""
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- derived:begin -->\nold\n<!-- derived:end -->\nafter\n")
+    done = run("derive_duals.py", "gelu", "elu", "--write", str(page))
+    assert done.returncode == 0, done.stderr
+    assert "All closed in time." in done.stdout and page.read_text().count("| closed |") == 2
+    assert "old" not in page.read_text() and page.read_text().startswith("before") and "after" in page.read_text()
+
+
+@pytest.mark.parametrize("name", ["derive_duals.py"])
+def test_an_unknown_name_is_refused(name: str) -> None:
+    done = run(name, "nothing")
+    assert done.returncode == 2 and "known are identity" in done.stderr
+
+
+def test_the_reference_table_is_checked() -> None:
+    """All activations, no peer; exit status 0 if the targets are met."""
+    done = run("check_duals.py")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "targets: error/scale <= 1e-13, error/bound <= 1: met" in done.stdout
+    assert "neural-tangents: not measured" in done.stdout
