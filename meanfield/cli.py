@@ -98,29 +98,19 @@ def dual(
       meanfield dual "x*sigmoid(1.702*x)" --python > dual.py
     """
     from meanfield.dual import dual as find
+    from meanfield.show import dual_parts
 
     found = find(activation, other)
     if python:
         typer.echo(found.python(), nl=False)
         return
-    slope, point = found.derivative, [] if at is None else numbers("--at", at, float, 3)
-    data: dict[str, Any] = {"phi": str(found.phi), "psi": str(found.psi), "closed": found.closed, "tier": found.tier}
-    data |= {"formula": str(found), "derivative": str(slope), "latex": found.latex(), "derivative_tier": slope.tier}
-    lines = []
-    for name, what in (("E[phi(u) psi(v)]", found), ("E[phi'(u) psi'(v)] = d/dk", slope)):
-        lines += [f"{name} = {what.latex() if latex else what}"]
-        lines += ["  closed form" if what.closed else f"  no closed form is known: {what.tier}, with an error bound"]
-    if point:
-        for key, what in (("value", found), ("derivative_value", slope)):
-            value, bound = what(*point, error=True)
-            data |= {key: float(value), f"{key}_error": float(bound)}
-        data["at"] = point
-        shown = (f"{data[f'{key}value']!r} +- {data[f'{key}value_error']:.1e}" for key in ("", "derivative_"))
-        lines += [f"at (p, q, k) = {tuple(point)}: {', d/dk '.join(shown)}"]
-        if digits is not None:
-            ball = found.enclose(*(part.strip() for part in str(at).split(",")), digits=digits)
-            data["enclosure"] = ball.to_dict()
-            lines += [f"certified: {ball}"]
+    if digits is not None and at is None:
+        raise ValueError("--digits certifies a value: say where with --at P,Q,K")
+    data, lines = dual_parts(found, [] if at is None else numbers("--at", at, float, 3), latex=latex)
+    if digits is not None:
+        ball = found.enclose(*(part.strip() for part in str(at).split(",")), digits=digits)
+        data["enclosure"] = ball.to_dict()
+        lines += [f"certified: {ball}"]
     show(data if as_json else None, *lines)
 
 

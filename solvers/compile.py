@@ -27,7 +27,7 @@ import numba
 import platformdirs
 
 import solvers
-from solvers import gaussmath, panels, quadrature, vecmath
+from solvers import gaussmath, panels, quadrature, smoothed, vecmath
 
 STRIP = 512
 CACHE_VARIABLE = "MEANFIELD_CACHE"
@@ -36,10 +36,8 @@ _LOADING = RLock()
 _HEADER = """\
 from numpy import array
 from solvers.jit import cached, inlined, jit
-from solvers.quadrature import (
-    bounded_pair_mean, bounded_smoothed_mean, checked_mean, checked_pair_mean, checked_smoothed_mean,
-    mean as bounded_mean,
-)
+from solvers.quadrature import bounded_pair_mean, checked_mean, checked_pair_mean, mean as bounded_mean
+from solvers.smoothed import bounded_smoothed_mean, checked_smoothed_mean
 """
 
 _ROWS = """\
@@ -157,7 +155,7 @@ def _fingerprint() -> str:
     return f"{linked} numba {numba.__version__} llvmlite {llvmlite.__version__} python {sys.version_info[:2]}"
 
 
-_LINKED = {Path(m.__file__ or "").name for m in (vecmath, gaussmath, panels, quadrature)} | {
+_LINKED = {Path(m.__file__ or "").name for m in (vecmath, gaussmath, panels, quadrature, smoothed)} | {
     "jit.py",
     "_vecmath_coefficients.py",
     "compile.py",

@@ -1,14 +1,12 @@
 """Gaussian means E f(u) and E f(u) g(v) with an absolute error estimate, compiled.
 
 u = √p z, v = √q (c z + s w), s = √(pq - k²)/√(pq), z, w independent N(0, 1), over the panels of solvers/panels.py.
-Value: the disc r < 9.5 plus the ring 9.5 < r < 13, both wider for growing functions. Where h(m, s) = E g(m + s w) is
-known, one dimension is left: E f(√p z) h(√q c z, √q s).
+Value: the disc r < 9.5 plus the ring 9.5 < r < 13, both wider for growing functions.
 Error: max(sum over panels of |12 nodes - 10 nodes|, ring of |f g|) + 2e-15 scale; inf above 1e-8 scale, where
 neither gap bounds anything. scale is E|f| in one dimension and √(E f² E g²) ≥ |E f g| in two.
 """
 
 import math
-from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -48,11 +46,9 @@ from solvers.panels import (
 )
 
 Turn: TypeAlias = tuple[float, float, float, float]  # √p, √q, c, s; in `_pair` p, q, c, s
-Smoothed: TypeAlias = Callable[[float, float], tuple[float, float]]  # (m, s) -> E g(m + s w), the size of its terms
 Sides: TypeAlias = tuple[float, float, float, float, float, float]  # the rates of f, then those of g
 
 ANGLES = 64  # the ring is a guard: a coarse sum over angles will do
-TERMS = 16  # roundings in a closed h, each at most an ulp of the size of its terms
 CALM: Rates = (0.0, 0.0, 0.0)
 BOTH_CALM: Sides = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -132,7 +128,7 @@ def _ring(f: Function, g: Function, turn: Turn, disc: float) -> Pair:
 
 
 @jit
-def _outer(f_marks: Vector, g_marks: Vector, turn: Turn) -> Landmarks:
+def outer_landmarks(f_marks: Vector, g_marks: Vector, turn: Turn) -> Landmarks:
     """The landmarks seen from z, where g is averaged over s/|c| around its own."""
     root_p, root_q, c, s = turn
     landmarks = np.empty((3, f_marks.size + g_marks.size + 2))
@@ -150,7 +146,7 @@ def _plane(f: Function, f_marks: Vector, g: Function, g_marks: Vector, turn: Tur
     place(inner, 0, g_marks, root_q, 0.0)
     zeros = inner[0, :].copy()
     inner[1, :] = max(FINEST, 0.5 / (root_q * s))
-    outer = _outer(f_marks, g_marks, turn)
+    outer = outer_landmarks(f_marks, g_marks, turn)
     disc = reach_of(root_p, rates_f, root_q, rates_g)
     across = grid_of(disc, speed(root_q * s, rates_g, disc / s))
     _, longest = grid_of(disc, speed(root_p, rates_f, disc) + speed(root_q * c, rates_g, disc / max(abs(c), 1e-300)))
@@ -173,7 +169,7 @@ def _plane(f: Function, f_marks: Vector, g: Function, g_marks: Vector, turn: Tur
 
 @passed_on
 def _pair(f: Function, f_marks: Vector, g: Function, g_marks: Vector, turn: Turn, sides: Sides) -> Triple:
-    value, gap, scale = _diagonal(f, f_marks, g, g_marks, turn, sides)
+    value, gap, scale = diagonal(f, f_marks, g, g_marks, turn, sides)
     p, q, c, s = turn
     if s > 0.0 and p > 0.0 and q > 0.0 and gap < math.inf:
         value, gap = _plane(f, f_marks, g, g_marks, (math.sqrt(p), math.sqrt(q), c, s), sides)
@@ -181,7 +177,7 @@ def _pair(f: Function, f_marks: Vector, g: Function, g_marks: Vector, turn: Turn
 
 
 @passed_on
-def _diagonal(f: Function, f_marks: Vector, g: Function, g_marks: Vector, turn: Turn, sides: Sides) -> Triple:
+def diagonal(f: Function, f_marks: Vector, g: Function, g_marks: Vector, turn: Turn, sides: Sides) -> Triple:
     """E f(√p z) g(±√q z), its gap and √(E f² E g²): c = ±1 is a mean over one line, and so is a pair with a
     constant; else the line only gives the scale. The gap is inf where a square lives in the ring, for it may diverge,
     and as a scale it would excuse any gap."""
@@ -198,52 +194,6 @@ def _diagonal(f: Function, f_marks: Vector, g: Function, g_marks: Vector, turn: 
     grid = grid_of(reach, 2.0 * max(speed(a, rates_f, reach), speed(b, rates_g, reach)))
     value, gap, _, square_f, square_g, share = line(f, g, a, b, landmarks, grid)
     return value, gap if share <= REFUSED else math.inf, math.sqrt(square_f) * math.sqrt(square_g)
-
-
-@passed_on
-def _smoothed(
-    f: Function, f_marks: Vector, g: Function, g_marks: Vector, h: Smoothed, turn: Turn, sides: Sides
-) -> Triple:
-    value, gap, scale = _diagonal(f, f_marks, g, g_marks, turn, sides)
-    p, q, c, s = turn
-    if s > 0.0 and p > 0.0 and q > 0.0 and gap < math.inf:
-        roots = (math.sqrt(p), math.sqrt(q), c, s)
-        value, gap = _along(f, h, _outer(f_marks, g_marks, roots), roots, sides)
-    return report(value, gap, scale)
-
-
-@linked
-def _along(f: Function, h: Smoothed, outer: Landmarks, turn: Turn, sides: Sides) -> Pair:
-    """E f(√p z) h(√q c z, √q s) over the window and the ring, and its gap."""
-    root_p, root_q, c, s = turn
-    reach = reach_of(root_p, sides[:3], root_q, sides[3:])
-    turns = speed(root_p, sides[:3], reach) + speed(root_q * c, sides[3:], reach)
-    _, longest = grid_of(reach, turns)
-    both = gap = ring = lost = 0.0
-    if reach / longest > MOST_PANELS:
-        return math.nan, math.inf
-    x = -reach - GUARD
-    while x < reach + GUARD:
-        end = -reach if x < -reach else (reach if x < reach else reach + GUARD)
-        y = next_edge(x, end, outer, longest)
-        half, middle = 0.5 * (y - x), 0.5 * (x + y)
-        change = part = size = 0.0
-        for nodes, weights in ((X10, W10), (X12, W12)):
-            part, terms, size, unit = 0.0, 0.0, 0.0, DENSITY * half
-            for i in range(nodes.size):
-                z = middle + half * nodes[i]
-                weight = unit * weights[i] * math.exp(-0.5 * z * z)
-                value, total = h(root_q * c * z, root_q * s)
-                left = f(root_p * z)
-                part += weight * (left * value)
-                size += weight * abs(left * value)
-                terms += weight * abs(left * total)
-            change = part - change
-        gap, both, lost = gap + abs(change), both + part, lost + terms
-        if not -reach <= x < reach:
-            ring += size
-        x = y
-    return both, max(gap, ring) + TERMS * 1.2e-16 * lost
 
 
 @passed_on
@@ -274,17 +224,6 @@ def bounded_pair_mean(
 
 
 @passed_on
-def bounded_smoothed_mean(
-    f: Function, f_marks: Vector, g: Function, g_marks: Vector, h: Smoothed, p: float, q: float, k: float,
-    sides: Sides = BOTH_CALM,
-) -> Pair:  # fmt: skip
-    """E f(u) g(v) for covariance k, and its error, where h(m, s) = E g(m + s w) is known."""
-    c, s = correlation(p, q, k)
-    value, error, _ = _smoothed(f, f_marks, g, g_marks, h, (p, q, c, s), sides)
-    return value, error
-
-
-@passed_on
 def checked_mean(f: Function, marks: Vector, q: float, rates: Rates = CALM) -> float:
     """E f(√q z), or NaN where the error exceeds 1e-8 of E|f|."""
     value, error = mean(f, marks, q, rates)
@@ -297,14 +236,4 @@ def checked_pair_mean(
 ) -> float:
     """E f(u) g(v) for covariance k, or NaN where the error exceeds 1e-8 of √(E f² E g²)."""
     value, error = bounded_pair_mean(f, f_marks, g, g_marks, p, q, k, sides)
-    return value if error < math.inf else math.nan
-
-
-@passed_on
-def checked_smoothed_mean(
-    f: Function, f_marks: Vector, g: Function, g_marks: Vector, h: Smoothed, p: float, q: float, k: float,
-    sides: Sides = BOTH_CALM,
-) -> float:  # fmt: skip
-    """The same where h(m, s) = E g(m + s w) is known."""
-    value, error = bounded_smoothed_mean(f, f_marks, g, g_marks, h, p, q, k, sides)
     return value if error < math.inf else math.nan

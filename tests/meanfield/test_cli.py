@@ -92,6 +92,7 @@ def test_digits_are_certified():
     assert found["enclosure"]["mid"].startswith("0.186324413203448086106782889972")
     edge = answer("edge", "tanh", "--bias-var", "0.05", "--digits", "40")
     assert edge["certified"]["weight_var"]["mid"].startswith("1.76095463960673913163155202432847")
+    assert "say where with --at" in complaint("dual", "tanh", "--digits", "30")
     assert "proved: an interval Newton step" in run("edge", "tanh", "--bias-var", "0.05", "--digits", "40").stdout
 
 

@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import meanfield as mf
 from meanfield.build import Block
+from symbolic.functions import X
 
 # activation, weight_var, bias_var, q, chi_1, chi_q, c, chi_c, xi_q, xi_c
 DEPTH_SCALES = """
@@ -204,8 +206,11 @@ def test_an_activation_that_jumps_has_no_phase():
 
 
 def test_a_mean_that_diverges_is_not_a_number():
+    """An activation without a second moment is refused by name; made by hand, its phase has no value."""
+    with pytest.raises(mf.Divergent, match="variances below 1/4"):
+        mf.activation("exp(x**2)")
     with pytest.raises(mf.NotConverged):
-        mf.phase(mf.activation("exp(x**2)") >> mf.Dense(1, 0))
+        mf.phase(mf.Pointwise("growing", sp.exp(X**2)) >> mf.Dense(1, 0))
 
 
 def test_the_result_can_be_written_as_json():

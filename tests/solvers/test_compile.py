@@ -162,7 +162,9 @@ def test_the_same_text_is_the_same_module(folder: Path) -> None:
     assert load(text("same")) is not load(text("same"), {"same": 2})
 
 
-@pytest.mark.parametrize("what", ["vecmath", "quadrature", "jit", "compile", "numba", "llvmlite"])
+@pytest.mark.parametrize(
+    "what", ["vecmath", "gaussmath", "panels", "quadrature", "smoothed", "jit", "compile", "numba", "llvmlite"]
+)
 def test_what_is_linked_in_is_part_of_the_name(folder: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = compiler._fingerprint()
     if what in ("numba", "llvmlite"):
