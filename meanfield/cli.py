@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import meanfield as mf
-from meanfield.terminal import Commands, block, draw, numbers, rows, show, subject, tell, whole, writable
+from meanfield.terminal import Commands, block, draw, dual_parts, numbers, rows, show, subject, tell, whole, writable
 
 MOST_EIGENVALUES = 1000
 
@@ -98,7 +98,6 @@ def dual(
       meanfield dual "x*sigmoid(1.702*x)" --python > dual.py
     """
     from meanfield.dual import dual as find
-    from meanfield.show import dual_parts
 
     found = find(activation, other)
     if python:

@@ -8,7 +8,6 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from meanfield.check import Verdict
-    from meanfield.dual import Dual
 
 STYLES = {"agrees": "green", "disagrees": "red", "inconclusive": "yellow"}
 
@@ -54,24 +53,3 @@ def verdict_parts(verdict: "Verdict") -> list[Any]:
 
 def verdict_table(verdict: "Verdict") -> str:
     return text(*verdict_parts(verdict))
-
-
-def dual_parts(found: "Dual", point: list[float], *, latex: bool) -> tuple[dict[str, Any], list[str]]:
-    """What is known of a dual and of its derivative, for machines and for people, with values at a point if one is
-    given."""
-    slope = found.derivative
-    data: dict[str, Any] = {"phi": str(found.phi), "psi": str(found.psi), "closed": found.closed, "tier": found.tier}
-    data |= {"formula": str(found), "derivative": str(slope), "latex": found.latex(), "derivative_tier": slope.tier}
-    lines = []
-    for name, what in (("E[phi(u) psi(v)]", found), ("E[phi'(u) psi'(v)] = d/dk", slope)):
-        lines += [f"{name} = {what.latex() if latex else what}"]
-        lines += ["  closed form" if what.closed else f"  no closed form is known: {what.tier}, with an error bound"]
-    if point:
-        shown = []
-        for key, what in (("value", found), ("derivative_value", slope)):
-            value, bound = (float(x) for x in what(*point, error=True))
-            data |= {key: value, f"{key}_error": bound}
-            shown.append(f"{value!r} +- {bound:.1e}")
-        data["at"] = point
-        lines += [f"at (p, q, k) = {tuple(point)}: {', d/dk '.join(shown)}"]
-    return data, lines

@@ -2,8 +2,8 @@
 
 For centred Gaussians with variances p, q and covariance k:  Area = pq - k^2,  Orthant = P(u > 0, v > 0),
 Ramp = E[max(u, 0) max(v, 0)]  (Cho and Saul 2009, n = 0, 1);  Arcsine(n, m) = asin(n/sqrt(n^2 + m)).
-For x ~ N(m, v):  Tail(b, t, m, v) = E[exp(b x); x > t].   Bvn(h, k, r) = P(X < h, Y < k), X, Y standard with
-correlation r, is an atom for good (Owen 1956).
+For x ~ N(m, v):  Tail(b, t, m, v) = E[exp(b x); x > t],  Gain(b, t, m, v) = E[exp(b x) - 1; x > t].
+Bvn(h, k, r) = P(X < h, Y < k), X, Y standard with correlation r, is an atom for good (Owen 1956).
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import mpmath
 from sympy import Expr, Float, Function, Rational, S, acos, asin, erf, erfc, exp, factor, oo, pi, sqrt
 
-from symbolic.functions import Whole
+from symbolic.functions import Whole, elementary
 
 
 def density(t: Expr, m: Expr, v: Expr) -> Expr:
@@ -111,6 +111,23 @@ class Tail(Whole):
         if b == 0:
             return (1 + erf((m - t) / sqrt(2 * v))) / 2
         return exp(b * m + b**2 * v / 2) * erfc((t - m - b * v) / sqrt(2 * v)) / 2
+
+
+class Gain(Whole):
+    """E[exp(b x) - 1; x > t] for x ~ N(m, v), which a difference of tails would lose where b x is small."""
+
+    @classmethod
+    def eval(cls, b: Expr, t: Expr, m: Expr, v: Expr) -> Expr | None:
+        return S.Zero if b.is_zero or t == oo else None
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        b, *law = self.args
+        steep, flat = (Expr.__new__(Tail, slope, *law).fdiff(argindex) for slope in (b, S.Zero))
+        return steep if argindex == 1 else steep - flat
+
+    def elementary(self) -> Expr:
+        b, t, m, v = self.args
+        return sum(sign * elementary(Tail(slope, t, m, v)) for sign, slope in ((1, b), (-1, S.Zero)))
 
 
 class Bvn(Function):

@@ -13,7 +13,7 @@ from keyword import iskeyword
 import sympy as sp
 from sympy import Expr, Function, Symbol
 
-from symbolic.atoms import Arcsine, Area, Orthant, Ramp, Tail
+from symbolic.atoms import Arcsine, Area, Gain, Orthant, Ramp, Tail
 from symbolic.closing import close
 from symbolic.functions import sigmoid, softplus
 from symbolic.gaussian import Mean, PairMean, k, p, q
@@ -24,7 +24,7 @@ WORDS: dict[type, str] = {
     sp.tanh: "tanh", sp.atan: "atan", sp.asin: "asin", sp.acos: "acos", sp.atan2: "atan2",
     sp.erf: "erf", sp.erfc: "erfc", sp.Heaviside: "heaviside", sp.sign: "sign", sp.Abs: "absolute",
     sigmoid: "sigmoid", softplus: "softplus",
-    Orthant: "orthant", Ramp: "ramp", Area: "area", Arcsine: "arcsine", Tail: "tail",
+    Orthant: "orthant", Ramp: "ramp", Area: "area", Arcsine: "arcsine", Tail: "tail", Gain: "gain",
 }  # fmt: skip
 _expm1, _exp_sinh, _exp_cosh, _positive = (Function(n) for n in ("expm1", "exp_sinh", "exp_cosh", "positive"))
 VOCABULARY = (

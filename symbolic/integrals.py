@@ -12,7 +12,7 @@ from math import isfinite
 import sympy as sp
 from sympy import Expr, Symbol
 
-from symbolic.atoms import Bvn
+from symbolic.atoms import Bvn, Gain, Tail
 from symbolic.functions import X
 from symbolic.gaussian import Mean, PairMean
 from symbolic.growth import growth, wave
@@ -41,7 +41,15 @@ def smoothed(body: Expr) -> Expr | None:
         found = line_mean(body, SPREAD**2, M)
     except Open:
         return None
-    return None if found.has(Bvn) else real(found) if found.has(sp.I) else found
+    return None if found.has(Bvn) else real(found) if found.has(sp.I) else _gains(found)
+
+
+def _gains(expr: Expr) -> Expr:
+    """Steep tails as their gains over the flat one, which often cancels: E elu(m + s w) at small m and s."""
+    return sp.expand(expr, power_exp=False).replace(
+        lambda e: isinstance(e, Tail) and e.args[0] != 0,
+        lambda e: Gain(*e.args) + Tail(sp.S.Zero, *e.args[1:]),
+    )
 
 
 @lru_cache(maxsize=1024)

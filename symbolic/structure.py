@@ -1,6 +1,6 @@
 """A network taken apart: into blocks that are iterated, and into a shape with its numbers beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -46,3 +46,23 @@ def with_symbols(layer: Layer) -> tuple[Layer, dict[str, Expr]]:
         return value
 
     return visit(layer, ""), values
+
+
+def substituted(layer: Layer, values: Mapping[Symbol, Any]) -> Layer:
+    """The layer with numbers in place of symbols.
+
+    >>> from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Dense
+    >>> substituted(Dense(), {WEIGHT_VAR: 2, BIAS_VAR: 0})
+    Dense(weight_var=2, bias_var=0)
+    """
+
+    def visit(value: Any) -> Any:
+        if isinstance(value, Pointwise):
+            return replace(value, formula=value.formula.subs(values))
+        if isinstance(value, Layer):
+            return replace(value, **{f.name: visit(getattr(value, f.name)) for f in fields(value)})
+        if isinstance(value, tuple):
+            return tuple(visit(v) for v in value)
+        return value.subs(values) if isinstance(value, Expr) else value
+
+    return visit(layer)

@@ -59,6 +59,26 @@ def test_tails_neither_overflow_nor_lose_their_digits(v: float) -> None:
                         assert abs(found - wanted) <= size * wanted + 1e-300, (b, t, m)
 
 
+def test_gains_keep_the_digits_that_differences_of_tails_lose() -> None:
+    """E[exp(b x) - 1; x > t] at small b x, and where it switches to the difference."""
+    worst = 0.0
+    with mp.workdps(60):
+        for _ in range(300):
+            b, m = RNG.uniform(-3, 3), RNG.normal() * 10.0 ** RNG.uniform(-8, 0)
+            t, v = RNG.choice([0.0, m, 2 * m]), 10.0 ** RNG.uniform(-16, 1)
+            bb, tt, mm, vv = exact(b, t, m, v)
+            tails = [
+                mp.exp(c * mm + c * c * vv / 2) * mp.erfc((tt - mm - c * vv) / mp.sqrt(2 * vv)) / 2
+                for c in (bb, mp.mpf(0))
+            ]
+            wanted = tails[0] - tails[1]
+            size = abs(b) * (abs(m) + math.sqrt(v)) * tails[1] + mp.mpf(10) ** -290
+            far = 1 + (t - m) ** 2 / (2 * v)  # the exponent of a far tail is rounded
+            assert abs(gaussmath.gain(b, t, m, v) - wanted) <= 4e-15 * far * (size + abs(wanted))
+            worst = max(worst, abs(gaussmath.tail(b, t, m, v) - gaussmath.tail(0.0, t, m, v) - wanted) / size)
+    assert worst > 1e-10
+
+
 def test_the_arcsine_is_told_by_its_complement() -> None:
     """asin(n/sqrt(n^2 + m)) next to pi/2, where n/sqrt(n^2 + m) rounds to 1."""
     with mp.workdps(60):

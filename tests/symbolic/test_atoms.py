@@ -4,7 +4,7 @@ import mpmath as mp
 import pytest
 from sympy import Expr, Rational, S, Symbol, oo
 
-from symbolic.atoms import Arcsine, Area, Bvn, Orthant, Ramp, Tail
+from symbolic.atoms import Arcsine, Area, Bvn, Gain, Orthant, Ramp, Tail
 from symbolic.functions import Whole, elementary
 from symbolic.gaussian import k, p, q
 
@@ -13,6 +13,7 @@ v, n, h = Symbol("v", positive=True), Symbol("n", positive=True), Symbol("h", re
 POINT = {p: Rational(13, 10), q: Rational(7, 10), k: Rational(-2, 5), b: Rational(3, 4), t: Rational(-1, 3)}
 POINT |= {m: Rational(1, 5), v: Rational(9, 7), n: Rational(1, 3), h: Rational(2, 3)}
 ATOMS = [Area(p, q, k), Orthant(p, q, k), Ramp(p, q, k), Arcsine(n, v), Tail(b, t, m, v), Tail(0, t, m, v)]
+ATOMS += [Gain(b, t, m, v)]
 
 
 @pytest.mark.parametrize("atom", ATOMS, ids=str)
@@ -42,7 +43,8 @@ def test_the_bivariate_normal_is_differentiated_and_integrated() -> None:
 @pytest.mark.parametrize(("atom", "value"), [
     (Area(q, q, q), 0), (Area(p, q, S.Zero), p * q), (Area(2, 3, 1), 5), (Orthant(q, q, q), Rational(1, 2)),
     (Ramp(q, q, q), q / 2), (Arcsine(S.Zero, v), 0), (Tail(b, oo, m, v), 0), (Tail(0, m, m, v), Rational(1, 2)),
-    (Tail(0, -oo, m, v), 1), (Bvn(oo, oo, n), 1), (Bvn(-oo, h, n), 0), (Bvn(0, 0, 0), Rational(1, 4)),
+    (Tail(0, -oo, m, v), 1), (Gain(0, t, m, v), 0),
+    (Gain(b, oo, m, v), 0), (Bvn(oo, oo, n), 1), (Bvn(-oo, h, n), 0), (Bvn(0, 0, 0), Rational(1, 4)),
 ])  # fmt: skip
 def test_limits_are_known(atom: Expr, value: Expr) -> None:
     """Where nothing is left to integrate."""
