@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from meanfield.check import Verdict as Verdict
     from meanfield.check import check as check
+    from meanfield.diagram import PhaseDiagram as PhaseDiagram
+    from meanfield.diagram import phase_diagram as phase_diagram
     from meanfield.dual import Dual as Dual
     from meanfield.dual import GaussianMean as GaussianMean
     from meanfield.dual import dual as dual
@@ -98,6 +100,7 @@ _HOMES = {
     "solvers.iterate": ("NotConverged",),
     "meanfield.dual": ("Dual", "GaussianMean", "dual", "hermite_coefficients", "mean"),
     "meanfield.phase": ("Phase", "phase"),
+    "meanfield.diagram": ("PhaseDiagram", "phase_diagram"),
     "meanfield.edge": ("Critical", "edge_of_chaos"),
     "meanfield.rigorous": ("Ball", "NotCertified"),
     "meanfield.init": ("InitScale", "init_scale"),

@@ -128,3 +128,21 @@ def save(ax: Any, path: str | Path) -> Path:
     with neighbour(path) as temporary:
         ax.figure.savefig(temporary, dpi=150, format=path.suffix[1:] or "png")
     return path
+
+
+def diagram_map(found: Any, ax: Any = None) -> Any:
+    """Of a PhaseDiagram: depth scales over weight_var and bias_var, contours of 3 to 100 layers, the edge of chaos."""
+    ax = axes(ax)
+    depth = np.clip(np.abs(found.xi_c), 1e-3, 1e6)
+    drawn = ax.pcolormesh(found.weight_var, found.bias_var, np.log10(depth).T, cmap="viridis", vmin=0, vmax=3)
+    ax.figure.colorbar(drawn, ax=ax, label="log10 of the depth scale, layers")
+    if min(depth.shape) > 1:
+        lines = ax.contour(
+            found.weight_var, found.bias_var, depth.T, levels=[3, 10, 30, 100], colors="w", linewidths=0.6
+        )
+        ax.clabel(lines, fmt="%g", fontsize=7)
+    ax.plot(*found.edge, color="tab:red", lw=1.2, label="edge of chaos")
+    ax.set(xlim=found.weight_var[[0, -1]], ylim=found.bias_var[[0, -1]])
+    ax.set(xlabel="weight_var", ylabel="bias_var", title=found.block)
+    ax.legend(frameon=False, loc="upper left", labelcolor="w")
+    return ax
