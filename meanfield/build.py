@@ -8,6 +8,7 @@ come out.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from threading import RLock
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +25,7 @@ from symbolic.networks import Layer
 from symbolic.structure import with_symbols
 
 Array = npt.NDArray[np.float64]
+_DERIVING = RLock()
 
 
 def _length(layer: Layer) -> list[Expr]:
@@ -55,19 +57,24 @@ QUESTIONS: dict[str, tuple[Sequence[Symbol], Callable[[Layer], Sequence[Expr]]]]
 
 
 def compiled(functions: Functions, title: str, gram: Mapping[str, int] | None = None) -> ModuleType:
-    """The expressions as a compiled module. What is new is proved first: a text that the cache knows has been."""
-    text = emit(functions, title)
-    if not is_known(text, gram):
-        prove(e for _, results in functions.values() for e in results)
-    return load(text, gram)
+    """The expressions as a compiled module. What is new is proved first: a text that the cache knows has been.
+
+    One thread at a time: SymPy and mpmath share one working precision between all threads.
+    """
+    with _DERIVING:
+        text = emit(functions, title)
+        if not is_known(text, gram):
+            prove(e for _, results in functions.values() for e in results)
+        return load(text, gram)
 
 
 @lru_cache(maxsize=256)
 def program(shape: Layer, question: str) -> tuple[ModuleType, int]:
     """The compiled answer to one question about a block whose parameters are symbols, and its number of results."""
     arguments, answer = QUESTIONS[question]
-    expressions = answer(shape)
-    functions = {question: ((*arguments, *parameters(shape)), expressions)}
+    with _DERIVING:
+        expressions = answer(shape)
+        functions = {question: ((*arguments, *parameters(shape)), expressions)}
     gram = {question: len(expressions)} if question in ("nngp", "ntk") else None
     return compiled(functions, f"{shape}: {question}", gram), len(expressions)
 

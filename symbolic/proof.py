@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
 from random import Random
+from threading import RLock
 from typing import Any
 
 import mpmath
@@ -22,6 +23,7 @@ DIGITS, GUARD = 25, 15
 WINDOW, TERMS, NODES, FINER = 17, 44, 24, 3
 Law = tuple[Rational, ...]
 Point = tuple[Law, dict[Symbol, Rational]]
+_PRECISION = RLock()
 
 
 class Disproved(AssertionError):
@@ -37,7 +39,7 @@ def check(mean: Expr, formula: Expr) -> bool:
     value = _mean if isinstance(mean, Mean) else _pair
     for law, parameters in _points(mean):
         inside = [f.expr.subs(parameters) for f in mean.args if isinstance(f, Lambda)]
-        with mpmath.workdps(DIGITS + GUARD):
+        with _PRECISION, mpmath.workdps(DIGITS + GUARD):  # mpmath has one precision for all threads
             symbols = dict(zip(mean.args[len(inside) :], law, strict=True))
             claimed = elementary(formula).subs({**parameters, **symbols}).evalf(DIGITS + 5, maxn=400)
             claimed, previous = mpmath.mpf(claimed), None

@@ -1,9 +1,14 @@
 """A formula is compared with quadrature before it is shown, and a wrong one never is."""
 
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
+
+import mpmath
 import pytest
-from sympy import DiracDelta, Expr, Max, Rational, Symbol, asin, erf, exp, pi, sin, sqrt, tanh
+from sympy import DiracDelta, Expr, Integer, Max, Rational, Symbol, asin, erf, exp, pi, sin, sqrt, tanh
 
 import symbolic.closing as closing
+import symbolic.proof as proof
 from symbolic.closing import close, formula, prove
 from symbolic.functions import X
 from symbolic.gaussian import Mean, PairMean, k, p, q
@@ -55,3 +60,18 @@ def test_a_wrong_derivation_raises_instead_of_returning(monkeypatch: pytest.Monk
 def test_a_disproof_is_no_users_error() -> None:
     """It cannot be caught as bad input."""
     assert not issubclass(Disproved, ValueError | ArithmeticError | TypeError)
+
+
+def test_proofs_in_two_threads_do_not_share_their_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mpmath has one working precision for all threads: a proof must not lose its digits to another that ends."""
+    seen = []
+
+    def slow(*args: object) -> tuple[mpmath.mpf, mpmath.mpf]:
+        sleep(0.01 * len(seen))
+        seen.append(mpmath.mp.dps)
+        return mpmath.mpf(1), mpmath.mpf(1)
+
+    monkeypatch.setattr(proof, "_mean", slow)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda n: check(Mean(n * X, q), Integer(1)), range(8)))
+    assert set(seen) == {proof.DIGITS + proof.GUARD}
