@@ -11,7 +11,7 @@ import sympy as sp
 from symbolic.functions import X
 from symbolic.functions import sigmoid as _sigmoid
 from symbolic.functions import softplus as _softplus
-from symbolic.growth import refuse_complex, refuse_divergent
+from symbolic.growth import exact, refuse_complex, refuse_divergent
 from symbolic.networks import Pointwise
 from symbolic.parse import ParseError, parse
 
@@ -66,7 +66,7 @@ def activation(given: Any) -> Pointwise:
     if isinstance(given, Pointwise):
         return given
     if isinstance(given, sp.Expr):
-        return _sound(Pointwise(str(given), _in_x(given)))
+        return _sound(Pointwise(str(given), exact(_in_x(given))))
     if not isinstance(given, str):
         raise TypeError(f"an activation is a name, a formula in x or a SymPy expression, not {given!r}")
     name = given.strip().lower().replace("-", "_")
