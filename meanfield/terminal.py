@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from meanfield.dual import Dual
 
 WRONG, INTERRUPTED = 2, 130
+MOST_POINTS = 2000
 
 
 class Commands(TyperGroup):
@@ -74,6 +75,16 @@ def numbers(name: str, text: str, kind: type = float, count: int | None = None) 
         wanted = f"{count} numbers" if count else "numbers"
         raise ValueError(f"{name} wants {wanted} separated by commas, not {text!r}")
     return found
+
+
+def spaced(name: str, text: str) -> Any:
+    """LOW,HIGH,COUNT as an even grid."""
+    import numpy as np
+
+    low, high, count = numbers(name, text, float, 3)
+    if count != int(count) or not 1 <= count <= MOST_POINTS:
+        raise ValueError(f"{name} wants a whole number of points from 1 to {MOST_POINTS}, not {count:g}")
+    return np.linspace(low, high, int(count))
 
 
 def rows(path: Path) -> Any:
@@ -145,6 +156,17 @@ def whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Write a file whole or not at all."""
     with neighbour(path) as temporary, temporary.open("xb") as handle:
         write(handle)
+
+
+def tabulate(columns: dict[str, Any], csv: Path | None, npz: Path | None) -> None:
+    """Columns of equal length as text with a head, or as arrays."""
+    import numpy as np
+
+    if csv is not None:
+        lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+        whole(csv, lambda handle: handle.write("\n".join([*lines, ""]).encode()))
+    if npz is not None:
+        whole(npz, lambda handle: np.savez(handle, **columns))
 
 
 def draw(axes: Any, path: Path) -> None:

@@ -36,3 +36,12 @@ def test_the_reference_table_is_checked() -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "targets: error/scale <= 1e-13, error/bound <= 1: met" in done.stdout
     assert "neural-tangents: not measured" in done.stdout
+
+
+def test_phase_diagrams_are_timed() -> None:
+    """Twenty by twenty points; our row first, with small errors, the plain ones with larger."""
+    done = run("bench_phase.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith(("| mf", "| NumPy"))]
+    assert len(rows) == 3 and float(rows[0][4]) < 1e-12 < float(rows[1][4])
+    assert float(rows[0][5]) < 1e-9 < float(rows[2][5])

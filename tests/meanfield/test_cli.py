@@ -111,6 +111,20 @@ def test_phase_and_its_figure(tmp_path):
     assert run("phase", "relu >> Dense(2, 0)").stdout.startswith("relu >> Dense(weight_var=2, bias_var=0): critical")
 
 
+def test_a_diagram_is_printed_and_written(tmp_path):
+    grid = ("--weight-var", "0.5,4,8", "--bias-var", "0.01,0.5,3")
+    found = answer("diagram", "tanh", *grid, "--csv", tmp_path / "d.csv", "--npz", tmp_path / "d.npz")
+    assert len(found["q"]) == 24 and set(found["phase"]) == {"ordered", "chaotic"}
+    lines = (tmp_path / "d.csv").read_text().splitlines()
+    assert lines[0].startswith("weight_var,bias_var,q,chi_1") and len(lines) == 25
+    with np.load(tmp_path / "d.npz") as saved:
+        assert saved["q"] == pytest.approx(found["q"])
+    assert run("diagram", "tanh", *grid, "--plot", tmp_path / "d.png").exit_code == 0
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+    assert "whole number of points" in complaint("diagram", "tanh", "--weight-var", "1,2,0")
+    assert "must be ascending" in complaint("diagram", "tanh", "--weight-var", "2,1,3")
+
+
 def test_edge_holds_the_anchor():
     assert answer("edge", "tanh", "--bias-var", "0.05")["weight_var"] == pytest.approx(EDGE, abs=1e-12)
     assert answer("edge", "tanh >> Dense()", "--bias-var", "0.05")["weight_var"] == pytest.approx(EDGE, abs=1e-12)

@@ -1,0 +1,95 @@
+"""What to initialize with: the phase of a block, the diagram of an activation, the edge of chaos, the scales."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import meanfield as mf
+from meanfield.cli.app import ActivationText, BlockText, Digits, Json, PlotFile, app
+from meanfield.terminal import block, draw, numbers, show, spaced, subject, tabulate, writable
+
+Criterion = StrEnum("Criterion", ["edge_of_chaos", "second_moment", "he", "gradient"])
+
+
+@app.command()
+def phase(text: BlockText, plot: PlotFile = None, as_json: Json = False) -> None:
+    """Fixed points, slopes, depth scales and phase of a block with numbers.
+
+    \b
+    Example:
+      meanfield phase "tanh >> Dense(1.5, 0.05)" --plot map.png
+    """
+    from meanfield.phase import phase as solve
+    from meanfield.plot import plot as picture
+
+    layer = block(text)
+    writable(plot)
+    found = solve(layer)
+    if plot is not None:
+        draw(picture(layer), plot)
+    show(found.to_dict() if as_json else None, found)
+
+
+@app.command()
+def diagram(
+    activation: ActivationText,
+    weight_var: Annotated[str, typer.Option(metavar="LOW,HIGH,COUNT", help="Grid of weight variances.")] = "0.2,4,50",
+    bias_var: Annotated[str, typer.Option(metavar="LOW,HIGH,COUNT", help="Grid of bias variances.")] = "0,0.5,26",
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write one row for each point to this .csv file.")] = None,
+    npz: Annotated[Path | None, typer.Option("--npz", help="Write the columns to this .npz file.")] = None,
+    plot: PlotFile = None,
+    as_json: Json = False,
+) -> None:
+    """Fixed points, slopes and depth scales on a grid of variances, with the edge of chaos.
+
+    \b
+    Example:
+      meanfield diagram tanh --weight-var 0.5,4,36 --bias-var 0,0.5,11
+    """
+    writable(csv, ".csv")
+    writable(npz, ".npz")
+    writable(plot)
+    grids = {"weight_var": spaced("--weight-var", weight_var), "bias_var": spaced("--bias-var", bias_var)}
+    found = mf.phase_diagram(subject(activation), **grids)
+    tabulate(found.columns(), csv, npz)
+    if plot is not None:
+        draw(found.plot(), plot)
+    show(found.to_dict() if as_json else None, found)
+
+
+@app.command()
+def edge(
+    activation: ActivationText,
+    bias_var: Annotated[str, typer.Option(metavar="FLOAT", help="Variance of the biases.")] = "0",
+    digits: Digits = None,
+    as_json: Json = False,
+) -> None:
+    """The edge of chaos: the weight variance at which correlations and gradients neither grow nor die.
+
+    \b
+    Example:
+      meanfield edge tanh --bias-var 0.05
+    """
+    numbers("--bias-var", bias_var, float, 1)
+    given = bias_var if digits is not None else float(bias_var)
+    found = mf.edge_of_chaos(subject(activation), bias_var=given, digits=digits)
+    show(found.to_dict() if as_json else None, found)
+
+
+@app.command()
+def init(
+    activation: ActivationText,
+    criterion: Annotated[Criterion, typer.Option(help="What to keep from layer to layer.")] = Criterion.edge_of_chaos,
+    bias_var: Annotated[float | None, typer.Option(help="Variance of the biases (edge_of_chaos only).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Weight and bias variances to initialize with.
+
+    \b
+    Example:
+      meanfield init gelu --criterion second_moment
+    """
+    found = mf.init_scale(subject(activation), criterion=criterion.value, bias_var=bias_var)
+    show(found.to_dict() if as_json else None, found)
