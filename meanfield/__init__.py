@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from meanfield.predict import predict as predict
     from meanfield.rigorous import Ball as Ball
     from meanfield.rigorous import NotCertified as NotCertified
+    from meanfield.shaping import Shaped as Shaped
+    from meanfield.shaping import shape_activation as shape_activation
     from meanfield.theory import (
         Case as Case,
     )
@@ -104,6 +106,7 @@ _HOMES = {
     "meanfield.edge": ("Critical", "edge_of_chaos"),
     "meanfield.rigorous": ("Ball", "NotCertified"),
     "meanfield.init": ("InitScale", "init_scale"),
+    "meanfield.shaping": ("Shaped", "shape_activation"),
     "meanfield.kernels": ("kernel",),
     "meanfield.predict": ("predict",),
     "meanfield.finite": ("Sample", "sample"),
