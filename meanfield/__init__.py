@@ -16,6 +16,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from meanfield.batchnorm import BatchGrowth as BatchGrowth
+    from meanfield.batchnorm import batchnorm as batchnorm
     from meanfield.check import Verdict as Verdict
     from meanfield.check import check as check
     from meanfield.diagram import PhaseDiagram as PhaseDiagram
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     from meanfield.theory import (
         theory as theory,
     )
+    from meanfield.width import FiniteWidth as FiniteWidth
+    from meanfield.width import finite_width as finite_width
     from solvers.iterate import NotConverged as NotConverged
     from symbolic.activations import activation as activation
     from symbolic.critical import NoEdge as NoEdge
@@ -113,6 +117,8 @@ _HOMES = {
     "meanfield.check": ("Verdict", "check"),
     "meanfield.theory": ("Case", "Prediction", "Theory", "theories", "theory"),
     "meanfield.plot": ("plot",),
+    "meanfield.width": ("FiniteWidth", "finite_width"),
+    "meanfield.batchnorm": ("BatchGrowth", "batchnorm"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
