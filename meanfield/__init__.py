@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from meanfield.finite import sample as sample
     from meanfield.init import InitScale as InitScale
     from meanfield.init import init_scale as init_scale
+    from meanfield.isometry import SingularValues as SingularValues
+    from meanfield.isometry import lyapunov_exponents as lyapunov_exponents
+    from meanfield.isometry import singular_values as singular_values
     from meanfield.kernels import kernel as kernel
     from meanfield.phase import Phase as Phase
     from meanfield.phase import phase as phase
@@ -110,6 +113,7 @@ _HOMES = {
     "meanfield.edge": ("Critical", "edge_of_chaos"),
     "meanfield.rigorous": ("Ball", "NotCertified"),
     "meanfield.init": ("InitScale", "init_scale"),
+    "meanfield.isometry": ("SingularValues", "lyapunov_exponents", "singular_values"),
     "meanfield.shaping": ("Shaped", "shape_activation"),
     "meanfield.kernels": ("kernel",),
     "meanfield.predict": ("predict",),
