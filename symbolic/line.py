@@ -15,6 +15,7 @@ from sympy import Add, Expr, Mul, Poly, Rational, S, erf, exp, expand, oo, pi, s
 from symbolic.atoms import Arcsine, Bvn, Tail, density
 from symbolic.functions import X
 from symbolic.landmarks import pieces, spikes
+from symbolic.rational import is_rational, rational_mean
 from symbolic.terms import Open, as_exponentials, quadratic, split
 
 Erf = tuple[Expr, Expr]  # erf(s x + r) as (s, r)
@@ -53,6 +54,9 @@ def line_mean(body: Expr, v: Expr, m: Expr = S.Zero) -> Expr:
     except ValueError as error:
         raise Open(str(error)) from None
     for low, high, part in parts:
+        if m == 0 and (low, high) == (-oo, oo) and is_rational(part):
+            found.append(rational_mean(part, v))
+            continue
         for product in Add.make_args(expand(as_exponentials(part))):
             found.append(_term_mean(product, Span(S.Zero, low, high, m, v)))
     return Add(*found)

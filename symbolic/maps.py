@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sympy import Eq, Expr, Matrix, Symbol, latex
+from sympy import Eq, Expr, Matrix, Symbol, latex, log
 
 from symbolic.closing import formula
-from symbolic.gaussian import Mean, PairMean
+from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Layer
 
 if TYPE_CHECKING:
     from symbolic.critical import Curve
+    from symbolic.criticality import Criticality
 
 LETTERS = {WEIGHT_VAR: r"\sigma_w^2", BIAS_VAR: r"\sigma_b^2"}
 
@@ -63,6 +64,23 @@ class Map:
         from symbolic.critical import edge_of_chaos
 
         return edge_of_chaos(self.layer)
+
+    def criticality(self) -> "Criticality":
+        """Universality class and power laws in depth on the critical curve; NoEdge where there is none."""
+        from symbolic.criticality import criticality
+
+        return criticality(self.layer)
+
+    def depth_scales(self) -> tuple[Expr, Expr]:
+        """xi_q = -1/log chi_q and xi_c = -1/log chi_1 at a fixed point of length q where correlations go to 1.
+
+        chi_q = dq'/dq, chi_1 = dk'/dk at p = q = k; both scales are negative where the fixed point is unstable.
+        """
+        from symbolic.limits import derive
+
+        pair, length = derive(self.layer, "nngp"), derive(self.layer, "length")
+        chi_1 = pair.raw[2].diff(k).subs({p: q, k: q}, simultaneous=True)
+        return -1 / log(formula(length.slopes()[0, 0])), -1 / log(formula(chi_1))
 
     def __rshift__(self, other: "Map") -> "Map":
         """First this map, then the other."""

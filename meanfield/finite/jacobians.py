@@ -35,7 +35,7 @@ def factors(
 def squared_singular_values(parts: Factors) -> Array:
     """The eigenvalues of J J^T, in descending order."""
     start = np.eye(len(parts[0][1]))
-    return np.linalg.svd(reduce(_forth, parts, start), compute_uv=False) ** 2
+    return np.asarray(np.linalg.svd(reduce(_forth, parts, start), compute_uv=False) ** 2)
 
 
 def two_moments(parts: Factors, probes: int, rng: np.random.Generator) -> Array:
