@@ -24,13 +24,15 @@ def taps(kernel: Any) -> Taps:
     v = finite(kernel, "kernel")
     if v.ndim == 0 or any(size % 2 == 0 for size in v.shape):
         raise ValueError(
-            f"a kernel has an odd number of taps along each axis, so that one is in the middle, not the shape {v.shape}: "
-            "add zeros"
+            f"a kernel has an odd number of taps on each axis, so that one is in the middle, but the shape is "
+            f"{v.shape}: add zeros"
         )
     if (v < 0).any():
         raise ValueError(f"the weights of a kernel are shares of a variance, at least 0, but one is {v.min():.6g}")
     if abs(v.sum() - 1) > 1e-12:
-        raise ValueError(f"the weights of a kernel sum to 1, not to {v.sum():.15g}: divide by the sum, scale weight_var")
+        raise ValueError(
+            f"the weights of a kernel sum to 1, not to {v.sum():.15g}: divide by the sum, scale weight_var"
+        )
     middle = np.array(v.shape) // 2
     return [(tuple(int(b) for b in at - middle), float(v[tuple(at)])) for at in np.argwhere(v > 0)]
 
@@ -54,7 +56,8 @@ def shifted(x: Array, shift: Sequence[int], axes: Sequence[int]) -> Array:
 
 def convolve(dense: Dense, kernel: Taps, x: Array, rng: np.random.Generator) -> Array:
     """x (networks, ..., *positions, channels) through one freshly drawn convolution for each network."""
-    weight_var, bias_var, (networks, *middle, channels) = number(dense, "weight_var"), number(dense, "bias_var"), x.shape
+    weight_var, bias_var = number(dense, "weight_var"), number(dense, "bias_var")
+    networks, *middle, channels = x.shape
     axes = range(-1 - len(kernel[0][0]), -1)
     patches = [np.sqrt(weight_var * v / channels) * shifted(x, b, axes) for b, v in kernel]
     rows = np.concatenate(patches, axis=-1).reshape(networks, -1, len(kernel) * channels)

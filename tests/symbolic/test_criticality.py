@@ -5,7 +5,7 @@ from math import acos, pi, sqrt
 import mpmath
 import numpy as np
 import pytest
-from sympy import Expr, Rational, Symbol, erfc, exp, simplify
+from sympy import Expr, Rational, exp, simplify
 from sympy import pi as PI
 from sympy import sqrt as root
 
