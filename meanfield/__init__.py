@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from meanfield.batchnorm import batchnorm as batchnorm
     from meanfield.check import Verdict as Verdict
     from meanfield.check import check as check
+    from meanfield.convolution import SpatialModes as SpatialModes
+    from meanfield.convolution import delta_orthogonal as delta_orthogonal
+    from meanfield.convolution import spatial_covariance as spatial_covariance
+    from meanfield.convolution import spatial_modes as spatial_modes
     from meanfield.diagram import PhaseDiagram as PhaseDiagram
     from meanfield.diagram import phase_diagram as phase_diagram
     from meanfield.dual import Dual as Dual
@@ -113,6 +117,7 @@ _HOMES = {
     "meanfield.edge": ("Critical", "edge_of_chaos"),
     "meanfield.rigorous": ("Ball", "NotCertified"),
     "meanfield.init": ("InitScale", "init_scale"),
+    "meanfield.convolution": ("SpatialModes", "delta_orthogonal", "spatial_covariance", "spatial_modes"),
     "meanfield.isometry": ("SingularValues", "lyapunov_exponents", "singular_values"),
     "meanfield.shaping": ("Shaped", "shape_activation"),
     "meanfield.kernels": ("kernel",),
