@@ -5,6 +5,7 @@ a root in one variable, found even where its length is unstable (chi_q > 1: GELU
 points). Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (1611.01232); the parametrisation is ours.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from math import inf
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import brentq
+from sympy import Symbol
 
 from meanfield.build import Array, compiled
+from solvers.spectra import depth_scale
 from symbolic.activations import activation
 from symbolic.critical import Curve, NoEdge
 from symbolic.critical import edge_of_chaos as critical_curve
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from meanfield.rigorous import CertifiedEdge
 
 SMALL, LENGTHS = 1e-30, np.logspace(-8, 4, 241)
+CHI = Symbol("chi_1", positive=True)
+Point = tuple[float, float, float]  # weight_var, q, chi_q
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,13 @@ class Critical:
         return asdict(self)
 
 
-def edge_of_chaos(block: Any, *, bias_var: Any = 0.0, digits: int | None = None) -> Critical:
+def edge_of_chaos(block: Any, *, bias_var: Any = 0.0, chi_1: float = 1.0, digits: int | None = None) -> Critical:
     """The critical weight_var for a given bias_var, of an activation (name, formula, layer) or of a block with free
-    variances. With `digits`, of an activation, `.certified` holds balls that provably contain the critical point; a
-    bias_var is then taken exactly, and as it reads where it is a str ("0.05").
+    variances; with chi_1 < 1 the point in the ordered phase at which correlations have the depth scale -1/log chi_1
+    (chi_1 > 1: in the chaotic phase, for gradients).
+
+    With `digits`, of an activation, `.certified` holds balls that provably contain the critical point; a bias_var is
+    then taken exactly, and as it reads where it is a str ("0.05").
 
     Raises NoEdge (a ValueError) where chi_1 = 1 asks for a negative bias_var at every length, or for another bias_var
     than the one given, with the nearest that has a critical point; NotCertified (a ValueError) where a proof fails.
@@ -70,12 +78,54 @@ def edge_of_chaos(block: Any, *, bias_var: Any = 0.0, digits: int | None = None)
     given, bias_var = bias_var, float(bias_var)
     if not 0 <= bias_var < inf:
         raise ValueError(f"bias_var must be finite and at least 0, not {bias_var}")
-    layer = block if isinstance(block, Layer) and not isinstance(block, Pointwise) else activation(block) >> Dense()
-    name = str(block if isinstance(block, Layer | str) else layer)
-    points = sorted(_points(layer, name, bias_var), key=lambda point: (point[2] > 1 + 1e-12, point[1]))
+    if not 0 < chi_1 < inf:
+        raise ValueError(f"chi_1 is a factor per layer, greater than 0 and finite, not {chi_1}")
+    if digits is not None and chi_1 != 1:
+        raise ValueError("digits are certified of the edge of chaos itself: leave chi_1 out")
+    layer, name = subject(block)
+    points = sorted(_points(layer, name, bias_var, chi_1), key=lambda point: (point[2] > 1 + 1e-12, point[1]))
     (weight_var, q, chi_q), *others = points
     found = Critical(weight_var, bias_var, q, chi_q, chi_q < 1 - 1e-12, name, tuple(x[1] for x in others))
     return found if digits is None else replace(found, certified=_certified(block, given, q, digits))
+
+
+def subject(block: Any) -> tuple[Layer, str]:
+    """The block with free variances that an activation or a block stands for, and its name."""
+    layer = block if isinstance(block, Layer) and not isinstance(block, Pointwise) else activation(block) >> Dense()
+    return layer, str(block if isinstance(block, Layer | str) else layer)
+
+
+def half_stable(block: Any) -> Critical:
+    """The point of the critical curve at which chi_q = chi_1 = 1; for a scale-invariant block, any: that of q = 1.
+
+    Raises NoEdge (a ValueError) where chi_q is 1 at no length, with the chi_q that is nearest.
+    """
+    layer, name = subject(block)
+    curve, at = _curve(layer)
+    if not curve.bias_var.has(length):
+        weight_var, bias_var, chi_q = at(1.0)[0]
+        return Critical(float(weight_var), float(bias_var), 1.0, float(chi_q), False, name)
+    values = at(LENGTHS)
+    real = (values[:, 1] >= 0) & np.isfinite(values).all(axis=1)
+    found = [
+        brentq(lambda q: at(q)[0, 2] - 1, LENGTHS[i], LENGTHS[i + 1], xtol=1e-300, rtol=1e-15)
+        for i in range(len(LENGTHS) - 1)
+        if real[i] and real[i + 1] and (values[i, 2] - 1) * (values[i + 1, 2] - 1) < 0 and abs(values[i, 2] - 1) > 1e-9
+    ]
+    if not found:
+        raise NoEdge(_none_half_stable(name, values[real & (LENGTHS >= 0.01)]))
+    weight_var, bias_var, chi_q = at(found[0])[0]
+    return Critical(float(weight_var), float(bias_var), found[0], float(chi_q), False, name, tuple(found[1:]))
+
+
+def _none_half_stable(name: str, values: Array) -> str:
+    if not len(values):
+        return f"{name} has no edge of chaos at lengths from 0.01 on, and so no half-stable point"
+    nearest = values[np.argmin(abs(values[:, 2] - 1)), 2]
+    which = "stable: use criterion 'edge_of_chaos'" if nearest < 1 else "unstable"
+    return (
+        f"{name} has no half-stable point: on its edge of chaos chi_q is at nearest {nearest:.6g}, lengths are {which}"
+    )
 
 
 def _certified(block: Any, bias_var: Any, q: float, digits: int) -> "CertifiedEdge":
@@ -86,34 +136,39 @@ def _certified(block: Any, bias_var: Any, q: float, digits: int) -> "CertifiedEd
     return certified_edge(block, bias_var, near=q, digits=digits)
 
 
-Point = tuple[float, float, float]  # weight_var, q, chi_q
-
-
 @lru_cache(maxsize=64)
 def _compiled(layer: Layer) -> tuple[Curve, ModuleType]:
-    curve = critical_curve(layer)
-    return curve, compiled({"curve": ([length], curve.raw)}, f"edge of chaos of {layer}")
+    curve = critical_curve(layer, CHI)
+    return curve, compiled({"curve": ([length, CHI], curve.raw)}, f"edge of chaos of {layer}")
 
 
-def _points(layer: Layer, name: str, bias_var: float) -> list[Point]:
-    """All points of the critical curve with this bias_var."""
+def _curve(layer: Layer, chi_1: float = 1.0) -> tuple[Curve, Callable[[Any], Array]]:
+    """The curve, and its numbers: rows weight_var, bias_var, chi_q for lengths."""
     curve, module = _compiled(layer)
 
     def at(q: Any) -> Array:
-        rows = np.ascontiguousarray(np.atleast_1d(np.asarray(q, dtype=np.float64))[:, None])
+        lengths = np.atleast_1d(np.asarray(q, dtype=np.float64))
+        rows = np.ascontiguousarray(np.stack([lengths, np.full_like(lengths, chi_1)], axis=1))
         out = np.empty((len(rows), 3))
         module.curve_rows(rows, out)
         return out
 
+    return Curve(tuple(e.subs(CHI, chi_1) for e in curve.raw)) if chi_1 != 1 else critical_curve(layer), at
+
+
+def _points(layer: Layer, name: str, bias_var: float, chi_1: float) -> list[Point]:
+    """All points of the critical curve with this bias_var."""
+    curve, at = _curve(layer, chi_1)
     if not curve.bias_var.has(length):
         return [_only_edge(float(curve.bias_var), at(1.0)[0], name, bias_var)]
     values = at(LENGTHS)
     gap = values[:, 1] - bias_var
-    found = [SMALL] if abs(at(SMALL)[0, 1] - bias_var) <= 1e-25 else []
+    weight_var, bias = at(SMALL)[0, :2]  # a weight variance that vanishes with q is that of a block that normalizes
+    found = [SMALL] if abs(bias - bias_var) <= 1e-25 and weight_var > 1e-12 else []
     for i in np.flatnonzero(np.sign(gap[:-1]) * np.sign(gap[1:]) < 0):
         found.append(brentq(lambda q: at(q)[0, 1] - bias_var, LENGTHS[i], LENGTHS[i + 1], xtol=1e-300, rtol=1e-15))
     if not found:
-        raise NoEdge(_why_not(name, bias_var, values))
+        raise NoEdge(_why_not(layer, name, bias_var, chi_1, values))
     return [(float(at(q)[0, 0]), 0.0 if q == SMALL else float(q), float(at(q)[0, 2])) for q in found]
 
 
@@ -126,12 +181,26 @@ def _only_edge(edge: float, values: Array, name: str, bias_var: float) -> Point:
     return float(values[0]), 1.0, float(values[2])
 
 
-def _why_not(name: str, bias_var: float, values: Array) -> str:
+def _why_not(layer: Layer, name: str, bias_var: float, chi_1: float, values: Array) -> str:
     reached = values[:, 1][np.isfinite(values[:, 1])]
+    what = "edge of chaos" if chi_1 == 1 else f"point with chi_1 = {chi_1:.6g}"
     if not (reached >= 0).any():
+        best = _largest_slope(layer, chi_1)
         return (
-            f"{name} has no edge of chaos: chi_1 = 1 asks for sigma_b^2 < 0 at every length q from {LENGTHS[0]:g} to "
-            f"{LENGTHS[-1]:g}; use another activation, or another criterion of init_scale"
+            f"{name} has no {what}: chi_1 = {chi_1:g} asks for sigma_b^2 < 0 at every length q from {LENGTHS[0]:g} to "
+            f"{LENGTHS[-1]:g}; the largest chi_1 that it reaches is {best:.6g}, a depth scale of "
+            f"{depth_scale(best):.3g} layers: ask for less, use another activation, or another criterion of init_scale"
         )
     nearest = reached[reached >= 0][np.argmin(abs(reached[reached >= 0] - bias_var))]
-    return f"{name} has no critical point at bias_var = {bias_var:g}; the nearest that has one is about {nearest:.3g}"
+    point = "critical point" if chi_1 == 1 else what
+    return f"{name} has no {point} at bias_var = {bias_var:g}; the nearest that has one is about {nearest:.3g}"
+
+
+def _largest_slope(layer: Layer, beyond: float) -> float:
+    """The largest chi_1 below `beyond` whose curve has a bias_var that is not negative, at the lengths searched."""
+    low, high = 0.0, beyond
+    while high - low > 1e-9 * beyond:
+        middle = (low + high) / 2
+        biases = _curve(layer, middle)[1](LENGTHS)[:, 1]
+        low, high = (middle, high) if (biases >= 0).any() else (low, middle)
+    return low

@@ -7,7 +7,7 @@ length fixed point there is stable if chi_q = dV/dq < 1.  Poole et al. 2016, Sch
 
 from dataclasses import dataclass
 
-from sympy import Dummy, Expr, simplify, solve
+from sympy import Dummy, Expr, S, simplify, solve
 
 from symbolic.closing import close, formula
 from symbolic.gaussian import Mean, k, p, q
@@ -44,8 +44,9 @@ def _shown(expr: Expr) -> Expr:
     return found if found.has(Mean) else simplify(found)
 
 
-def edge_of_chaos(layer: Layer) -> Curve:
-    """The critical curve of a block whose weight_var and bias_var are left as symbols.
+def edge_of_chaos(layer: Layer, chi_1: Expr = S.One) -> Curve:
+    """The critical curve of a block whose weight_var and bias_var are left as symbols; for another chi_1 than 1 the
+    curve on which correlations near 1 change by that factor per layer.
 
     Raises NoEdge (a ValueError) if they are not, or if correlation 1 is no fixed point (dropout).
 
@@ -71,10 +72,33 @@ def edge_of_chaos(layer: Layer) -> Curve:
         raise NoEdge(
             f"'{layer}' has no edge of chaos: two equal inputs do not stay equal, so correlation 1 is no fixed point"
         )
-    weight_var = _solve(slope - 1, WEIGHT_VAR, layer)
+    weight_var = _solve(slope - chi_1, WEIGHT_VAR, layer)
     bias_var = _solve((variance - q).subs(WEIGHT_VAR, weight_var), BIAS_VAR, layer)
     chi_q = length.slopes()[0, 0].subs(WEIGHT_VAR, weight_var).subs(BIAS_VAR, bias_var)
     return Curve((weight_var.subs(BIAS_VAR, bias_var), bias_var, chi_q))
+
+
+def keeping(layer: Layer, limit: str) -> Expr:
+    """The weight_var(q), without bias, at which a block keeps its length q (limit "length"), or its mean squared
+    gradients at that length ("gradient"). Raises NoEdge (a ValueError) if none does, or weight_var is not free.
+
+    >>> from symbolic.activations import ACTIVATIONS as act
+    >>> from symbolic.closing import formula
+    >>> from symbolic.networks import Dense
+    >>> formula(keeping(act["relu"] >> Dense(), "length"))
+    2
+    """
+    map_ = derive(layer, limit)
+    if WEIGHT_VAR not in map_.params:
+        raise NoEdge(f"weight_var of '{layer}' is not free: write Dense()")
+    kept = map_.raw[0] - q if limit == "length" else map_.slopes()[1, 1] - 1
+    try:
+        return _solve(kept.subs(BIAS_VAR, 0), WEIGHT_VAR, layer)
+    except NoEdge:
+        raise NoEdge(
+            f"no weight_var > 0 keeps the {limit} of '{layer}' without bias: the squares of its branches must add to "
+            "1, as in 0.6 * Identity() + 0.8 * block"
+        ) from None
 
 
 def _solve(equation: Expr, unknown: Expr, layer: Layer) -> Expr:

@@ -10,7 +10,10 @@ import meanfield as mf
 from meanfield.cli.app import ActivationText, BlockText, Digits, Json, PlotFile, app
 from meanfield.terminal import block, draw, numbers, show, spaced, subject, tabulate, writable
 
-Criterion = StrEnum("Criterion", ["edge_of_chaos", "second_moment", "he", "gradient"])
+Criterion = StrEnum(
+    "Criterion",
+    ["edge_of_chaos", "half_stable", "second_moment", "he", "gradient", "isometry", "self_normalizing"],
+)
 
 
 @app.command()
@@ -83,13 +86,23 @@ def init(
     activation: ActivationText,
     criterion: Annotated[Criterion, typer.Option(help="What to keep from layer to layer.")] = Criterion.edge_of_chaos,
     bias_var: Annotated[float | None, typer.Option(help="Variance of the biases (edge_of_chaos only).")] = None,
+    depth: Annotated[int | None, typer.Option(help="Say what to expect of that many layers.")] = None,
+    width: Annotated[int | None, typer.Option(help="And of that many neurons in each.")] = None,
+    depth_scale: Annotated[float | None, typer.Option(help="In layers, of the ordered phase (edge_of_chaos).")] = None,
     as_json: Json = False,
 ) -> None:
     """Weight and bias variances to initialize with.
 
     \b
     Example:
-      meanfield init gelu --criterion second_moment
+      meanfield init gelu --criterion half_stable --depth 50 --width 512
     """
-    found = mf.init_scale(subject(activation), criterion=criterion.value, bias_var=bias_var)
+    found = mf.init_scale(
+        subject(activation),
+        criterion=criterion.value,
+        bias_var=bias_var,
+        depth=depth,
+        width=width,
+        depth_scale=depth_scale,
+    )
     show(found.to_dict() if as_json else None, found)
