@@ -79,6 +79,17 @@ class PhaseDiagram:
     def to_dict(self) -> dict[str, Any]:
         return {"block": self.block} | {name: values.tolist() for name, values in self.columns().items()}
 
+    def to_xarray(self) -> Any:
+        """The same as an xarray.Dataset with coordinates weight_var and bias_var; ImportError without xarray."""
+        try:
+            from xarray import Dataset
+        except ImportError:
+            raise ImportError("to_xarray needs the package xarray: pip install xarray, or use columns()") from None
+        grid, shape = ("weight_var", "bias_var"), self.q.shape
+        fields = {name: (grid, v.reshape(shape)) for name, v in self.columns().items() if name not in grid}
+        coordinates = {"weight_var": self.weight_var, "bias_var": self.bias_var}
+        return Dataset(fields, coords=coordinates, attrs={"block": self.block})
+
     def __str__(self) -> str:
         counts = {name: int((self.phase == name).sum()) for name in ("ordered", "critical", "chaotic")}
         lines = [f"{self.block}: {self.q.shape[0]} x {self.q.shape[1]} points"]

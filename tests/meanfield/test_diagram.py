@@ -124,3 +124,16 @@ def test_a_diagram_can_be_written_and_drawn() -> None:
     assert "ordered" in str(found) and "chaotic" in str(found)
     ax = found.plot()
     assert ax.get_xlabel() == "weight_var" and len(ax.lines) == 1
+
+
+def test_labelled_arrays_where_xarray_is_installed_and_a_hint_where_not():
+    found = mf.phase_diagram("erf", weight_var=[1.0, 2.0, 3.0], bias_var=[0.0, 0.1])
+    try:
+        import xarray
+    except ImportError:
+        with pytest.raises(ImportError, match="pip install xarray, or use columns"):
+            found.to_xarray()
+        return
+    data = found.to_xarray()
+    assert isinstance(data, xarray.Dataset) and data.q.dims == ("weight_var", "bias_var")
+    assert float(data.q.sel(weight_var=2.0, bias_var=0.1)) == found.q[1, 1]
