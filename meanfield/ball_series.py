@@ -134,17 +134,17 @@ def _panels(h: Scaled, window: Arb, terms: int, eps: Arb) -> Iterator[tuple[Arb,
     module = flint()
     goal = eps / 128
     most = 32 + 0.8 * float(-goal.log()) / log(10)
-    todo = [part for ends in smooth_intervals((h,), window) for part in _split(*ends)]
+    pending = [part for ends in smooth_intervals((h,), window) for part in _split(*ends)]
     for _ in range(MOST_PANELS):
-        if not todo:
+        if not pending:
             return
-        low, high = todo.pop()
+        low, high = pending.pop()
         with module.ctx.workprec(COARSE):
             nodes, slack = _cheapest(h.on((low + high) / 2), low, high, terms, goal)
         if nodes <= most:
             yield low, high, int(nodes), slack
         else:
-            todo += [(low, (low + high) / 2), ((low + high) / 2, high)]
+            pending += [(low, (low + high) / 2), ((low + high) / 2, high)]
     raise NotCertified(f"{h.body} is too rough for Gauss-Legendre panels: more than {MOST_PANELS} are needed")
 
 

@@ -68,6 +68,19 @@ def compiled(functions: Functions, title: str, gram: Mapping[str, int] | None = 
         return load(text, gram)
 
 
+def tabulated(arguments: Sequence[Symbol], expressions: Sequence[Expr], title: str) -> Callable[..., Array]:
+    """The expressions compiled: arrays of the arguments, which broadcast, to an array (expressions, points)."""
+    module = compiled({"table": (arguments, expressions)}, title)
+
+    def values(*columns: Any) -> Array:
+        rows = np.stack(np.broadcast_arrays(*(np.atleast_1d(np.asarray(c, dtype=np.float64)) for c in columns)), axis=1)
+        out = np.empty((len(rows), len(expressions)))
+        module.table_rows(np.ascontiguousarray(rows), out)
+        return out.T
+
+    return values
+
+
 @lru_cache(maxsize=256)
 def program(shape: Layer, question: str) -> tuple[ModuleType, int]:
     """The compiled answer to one question about a block whose parameters are symbols, and its number of results."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from meanfield.build import Array, Block
 from meanfield.finite.convolutions import Taps, finite, shifted, taps
+from meanfield.finite.jacobians import haar
 from meanfield.finite.networks import whole
 from meanfield.finite.sample import Seed, stream
 from meanfield.kernels import FEW
@@ -164,10 +165,9 @@ def delta_orthogonal(
         raise ValueError(f"kernel_size must be odd on each axis, so that one tap is in the middle, not {kernel_size}")
     if not 0 < weight_var < np.inf:
         raise ValueError(f"weight_var must be finite and greater than 0, not {weight_var}")
-    q, r = np.linalg.qr(stream(seed).standard_normal((rows, columns)))
     weights = np.zeros((rows, columns, *sizes))
     middle: tuple[Any, ...] = (slice(None), slice(None), *(size // 2 for size in sizes))
-    weights[middle] = np.sqrt(weight_var) * q * np.copysign(1.0, np.diag(r))
+    weights[middle] = np.sqrt(weight_var) * haar(stream(seed).standard_normal((rows, columns)))
     return weights
 
 

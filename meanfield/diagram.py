@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meanfield.build import Array, compiled
+from meanfield.build import Array, tabulated
+from meanfield.edge import subject
 from meanfield.expectation import Expectation
 from meanfield.phase import phase
 from solvers import chebyshev, diagram, tables
 from solvers.iterate import NotConverged
 from solvers.spectra import CRITICAL, depth_scale
-from symbolic.activations import activation
 from symbolic.functions import X
 from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.landmarks import slope
@@ -118,7 +118,7 @@ def phase_diagram(block: Any, *, weight_var: Any, bias_var: Any, q0: float = 1.0
     weights, biases = _grid("weight_var", weight_var, open_low=True), _grid("bias_var", bias_var, open_low=False)
     if not 0 < q0 < LONGEST:
         raise ValueError(f"q0 is a length to start from, between 0 and {LONGEST:g}, not {q0}")
-    layer = block if isinstance(block, Layer) and not isinstance(block, Pointwise) else activation(block) >> Dense()
+    layer, _ = subject(block)
     phi = _only_activation(layer)
     return _pointwise(layer, weights, biases, q0) if phi is None else _tabulated(phi, str(layer), weights, biases, q0)
 
@@ -171,14 +171,8 @@ def _tabulated(phi: Pointwise, name: str, weights: Array, biases: Array, q0: flo
 def _moments(phi: Pointwise) -> Any:
     """E phi^2, E u phi phi', E phi'^2 for an array of variances."""
     f, g = phi.formula, slope(phi.formula)
-    module = compiled({"moments": ([q], [Mean(f**2, q), Mean(X * f * g, q), Mean(g**2, q)])}, f"moments of {phi}")
-
-    def values(variances: Array) -> Array:
-        out = np.empty((len(variances), 3))
-        module.moments_rows(np.ascontiguousarray(variances)[:, None], out)
-        return out
-
-    return values
+    table = tabulated([q], [Mean(f**2, q), Mean(X * f * g, q), Mean(g**2, q)], f"moments of {phi}")
+    return lambda variances: np.ascontiguousarray(table(variances).T)
 
 
 @lru_cache(maxsize=64)

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from math import inf
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import brentq
-from sympy import Symbol
+from sympy import Expr, Symbol
 
-from meanfield.build import Array, compiled
+from meanfield.build import Array, tabulated
 from solvers.spectra import depth_scale
 from symbolic.activations import activation
 from symbolic.critical import Curve, NoEdge
@@ -101,8 +100,8 @@ def half_stable(block: Any) -> Critical:
     Raises NoEdge (a ValueError) where chi_q is 1 at no length, with the chi_q that is nearest.
     """
     layer, name = subject(block)
-    curve, at = _curve(layer)
-    if not curve.bias_var.has(length):
+    at = _numbers(layer)
+    if not _bias_var(layer, 1.0).has(length):
         weight_var, bias_var, chi_q = at(1.0)[0]
         return Critical(float(weight_var), float(bias_var), 1.0, float(chi_q), False, name)
     values = at(LENGTHS)
@@ -137,30 +136,31 @@ def _certified(block: Any, bias_var: Any, q: float, digits: int) -> "CertifiedEd
 
 
 @lru_cache(maxsize=64)
-def _compiled(layer: Layer) -> tuple[Curve, ModuleType]:
+def _compiled(layer: Layer) -> tuple[Curve, Callable[..., Array]]:
+    """The curve as formulas in q and chi_1, and as numbers."""
     curve = critical_curve(layer, CHI)
-    return curve, compiled({"curve": ([length, CHI], curve.raw)}, f"edge of chaos of {layer}")
+    return curve, tabulated([length, CHI], curve.raw, f"edge of chaos of {layer}")
 
 
-def _curve(layer: Layer, chi_1: float = 1.0) -> tuple[Curve, Callable[[Any], Array]]:
-    """The curve, and its numbers: rows weight_var, bias_var, chi_q for lengths."""
-    curve, module = _compiled(layer)
+@lru_cache(maxsize=64)
+def _bias_var(layer: Layer, chi_1: float) -> Expr:
+    """The bias_var along the curve, in q."""
+    if chi_1 == 1:  # derived by itself, since a curve in chi_1 may end there: a residual block has weight_var = 0
+        return critical_curve(layer).bias_var
+    return Curve(tuple(e.subs(CHI, chi_1) for e in _compiled(layer)[0].raw)).bias_var
 
-    def at(q: Any) -> Array:
-        lengths = np.atleast_1d(np.asarray(q, dtype=np.float64))
-        rows = np.ascontiguousarray(np.stack([lengths, np.full_like(lengths, chi_1)], axis=1))
-        out = np.empty((len(rows), 3))
-        module.curve_rows(rows, out)
-        return out
 
-    return Curve(tuple(e.subs(CHI, chi_1) for e in curve.raw)) if chi_1 != 1 else critical_curve(layer), at
+def _numbers(layer: Layer, chi_1: float = 1.0) -> Callable[[Any], Array]:
+    """Rows weight_var, bias_var, chi_q for lengths."""
+    table = _compiled(layer)[1]
+    return lambda q: table(q, chi_1).T
 
 
 def _points(layer: Layer, name: str, bias_var: float, chi_1: float) -> list[Point]:
     """All points of the critical curve with this bias_var."""
-    curve, at = _curve(layer, chi_1)
-    if not curve.bias_var.has(length):
-        return [_only_edge(float(curve.bias_var), at(1.0)[0], name, bias_var)]
+    at, along = _numbers(layer, chi_1), _bias_var(layer, chi_1)
+    if not along.has(length):
+        return [_only_edge(float(along), at(1.0)[0], name, bias_var)]
     values = at(LENGTHS)
     gap = values[:, 1] - bias_var
     weight_var, bias = at(SMALL)[0, :2]  # a weight variance that vanishes with q is that of a block that normalizes
@@ -201,6 +201,6 @@ def _largest_slope(layer: Layer, beyond: float) -> float:
     low, high = 0.0, beyond
     while high - low > 1e-9 * beyond:
         middle = (low + high) / 2
-        biases = _curve(layer, middle)[1](LENGTHS)[:, 1]
+        biases = _numbers(layer, middle)(LENGTHS)[:, 1]
         low, high = (middle, high) if (biases >= 0).any() else (low, middle)
     return low

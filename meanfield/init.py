@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from meanfield.build import Array, Block, compiled
+from meanfield.build import Array, Block, tabulated
 from meanfield.edge import LENGTHS, Critical, edge_of_chaos, half_stable, subject
 from meanfield.finite.networks import whole
 from meanfield.outlook import Outlook, outlook
@@ -152,10 +152,8 @@ def _preserving(limit: str) -> Callable[[_Question], InitScale]:
 
     def scale(question: _Question) -> InitScale:
         question.unbiased()
-        weights = compiled({"kept": ([length], [keeping(question.layer, limit)])}, f"{limit} kept by {question.layer}")
-        out = np.empty((1, 1))
-        weights.kept_rows(np.ones((1, 1)), out)
-        weight_var = float(out[0, 0])
+        kept = tabulated([length], [keeping(question.layer, limit)], f"{limit} kept by {question.layer}")
+        weight_var = float(kept(1.0)[0, 0])
         if not 0 < weight_var < inf:
             raise NoEdge(
                 f"no weight_var > 0 keeps the {limit} of '{question.name}', which asks for {weight_var:.6g}: "
@@ -196,13 +194,10 @@ def _spreads(phi: Pointwise, depth: int) -> Callable[[Any], Array]:
     """Rows depth (mu_2/mu_1^2 - 1), weight_var, bias_var and chi_q on the edge of chaos, for lengths q."""
     f, bend = phi.formula, slope(phi.formula)
     means = [Mean(g, length) for g in (bend**2, bend**4, f**2, X * f * bend)]
-    module = compiled({"slopes": ([length], means)}, f"slopes of {phi}")
+    table = tabulated([length], means, f"slopes of {phi}")
 
     def at(q: Any) -> Array:
-        lengths = np.ascontiguousarray(np.atleast_1d(np.asarray(q, dtype=np.float64))[:, None])
-        out = np.empty((len(lengths), 4))
-        module.slopes_rows(lengths, out)
-        (first, second, square, pull), q = out.T, lengths[:, 0]
+        first, second, square, pull = table(q)
         return np.stack([depth * (second / first**2 - 1), 1 / first, q - square / first, pull / (first * q)])
 
     return at
@@ -211,10 +206,8 @@ def _spreads(phi: Pointwise, depth: int) -> Callable[[Any], Array]:
 def _self_normalizing(question: _Question) -> InitScale:
     question.unbiased()
     f = question.phi.formula
-    module = compiled({"normal": ([length], [Mean(f, length), Mean(f**2, length)])}, f"mean and square of {f}")
-    out = np.empty((1, 2))
-    module.normal_rows(np.ones((1, 1)), out)
-    mean, square = (float(x) if abs(x) > 1e-15 else 0.0 for x in out[0])
+    moments = tabulated([length], [Mean(f, length), Mean(f**2, length)], f"mean and square of {f}")
+    mean, square = (float(x) if abs(x) > 1e-15 else 0.0 for x in moments(1.0)[:, 0])
     if abs(mean) > NORMAL or abs(square - 1) > NORMAL:
         spread = sqrt(square - mean**2)
         raise ValueError(

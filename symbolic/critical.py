@@ -27,18 +27,18 @@ class Curve:
 
     @property
     def weight_var(self) -> Expr:
-        return _shown(self.raw[0])
+        return shown(self.raw[0])
 
     @property
     def bias_var(self) -> Expr:
-        return _shown(self.raw[1])
+        return shown(self.raw[1])
 
     @property
     def chi_q(self) -> Expr:
-        return _shown(self.raw[2])
+        return shown(self.raw[2])
 
 
-def _shown(expr: Expr) -> Expr:
+def shown(expr: Expr) -> Expr:
     """Closed and simplified; SymPy would take minutes to look for something to simplify inside an integral."""
     found = formula(expr)
     return found if found.has(Mean) else simplify(found)

@@ -19,7 +19,6 @@ from sympy import (
     Rational,
     S,
     Symbol,
-    factorial,
     gamma,
     numer,
     pi,
@@ -30,9 +29,8 @@ from sympy import (
 )
 
 from symbolic.atoms import density
-from symbolic.closing import formula
-from symbolic.critical import Curve, edge_of_chaos
-from symbolic.functions import X
+from symbolic.critical import Curve, edge_of_chaos, shown
+from symbolic.functions import X, taylor
 from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.landmarks import pieces, spikes
 from symbolic.limits import derive
@@ -90,16 +88,16 @@ def criticality(layer: Layer) -> Criticality:
     9*pi**2/(2*l**2)
     """
     curve = edge_of_chaos(layer)
-    plain = isinstance(layer, Chain) and len(layer.layers) == 2 and isinstance(layer.layers[1], Dense)
-    phi = layer.layers[0] if isinstance(layer, Chain) and plain else None
     correlation = _correlation(layer, curve)
-    ends = rays(phi.formula) if isinstance(phi, Pointwise) else None
 
     def found(name: str, length: Expr = q, gradient: Expr = S.Zero) -> Criticality:
         return Criticality(name, curve, curve.weight_var, curve.bias_var, length, correlation, gradient)
 
-    if not isinstance(phi, Pointwise):
-        return found("none")
+    match layer:
+        case Chain(layers=(Pointwise() as phi, Dense())):
+            ends = rays(phi.formula)
+        case _:
+            return found("none")
     if ends is not None and ends.everywhere:
         return found("scale invariant")
     if ends is not None:
@@ -118,15 +116,16 @@ def criticality(layer: Layer) -> Criticality:
 def half_stable(curve: Curve) -> tuple[Expr, ...]:
     """The lengths at which chi_q = 1 on the critical curve and bias_var is not negative: exact where chi_q has a
     formula that SymPy solves, else to 20 digits."""
-    excess = together(simplify(curve.chi_q - 1)) if not curve.chi_q.has(Mean) else None
-    if excess is not None:
-        try:
-            found = [x for x in solve(numer(excess), q) if x.is_positive]
-        except NotImplementedError:
-            found = _searched(curve)
-    else:
+    chi_q = curve.chi_q
+    try:
+        found = _searched(curve) if chi_q.has(Mean) else _solved(chi_q)
+    except NotImplementedError:
         found = _searched(curve)
     return tuple(x for x in found if curve.raw[1].subs(q, x).evalf(20) >= 0)
+
+
+def _solved(chi_q: Expr) -> list[Expr]:
+    return [x for x in solve(numer(together(simplify(chi_q - 1))), q) if x.is_positive]
 
 
 def _searched(curve: Curve) -> list[Expr]:
@@ -156,7 +155,7 @@ def _departure(body: Expr) -> tuple[Rational, Expr, Expr]:
 
     def moments(f: Callable[[Expr], Expr]) -> list[Expr]:
         """Coefficients of q^(n/2) in E f(sqrt(q) z), half of z at a time."""
-        left, right = (_taylor(f(part)) for part in (below, above))
+        left, right = (taylor(f(part), X, ORDER) for part in (below, above))
         half = [Rational(2) ** (Rational(n, 2) - 1) * gamma(Rational(n + 1, 2)) / sqrt(pi) for n in range(ORDER)]
         return [simplify(h * (r + (-1) ** n * s)) for n, (h, s, r) in enumerate(zip(half, left, right, strict=True))]
 
@@ -167,25 +166,17 @@ def _departure(body: Expr) -> tuple[Rational, Expr, Expr]:
     return Rational(2), S.Zero, S.Zero
 
 
-def _taylor(body: Expr) -> list[Expr]:
-    out = []
-    for n in range(ORDER):
-        out.append(body.subs(X, 0) / factorial(n))
-        body = body.diff(X)
-    return out
-
-
 def _correlation(layer: Layer, curve: Curve) -> Expr | None:
     """1 - c_l at the length q, from the second derivative of the correlation map at 1."""
     second = derive(layer, "nngp").raw[2].diff(k, 2).subs(WEIGHT_VAR, curve.raw[0]).subs(BIAS_VAR, curve.raw[1])
     pairs = [mean for mean in second.atoms(PairMean) if mean.has(DiracDelta)]
     same = {p: q, k: q}
     if not pairs:
-        curvature = _shown(q * second.subs(same, simultaneous=True))
-        return None if curvature == 0 else _shown(2 / (curvature * DEPTH))
+        curvature = shown(q * second.subs(same, simultaneous=True))
+        return None if curvature == 0 else shown(2 / (curvature * DEPTH))
     singular = {mean: _meeting(mean) for mean in pairs}
     strength = sum(second.coeff(mean) * height for mean, height in singular.items()).subs(same, simultaneous=True)
-    return _shown(9 / (4 * (q * strength) ** 2 * DEPTH**2))
+    return shown(9 / (4 * (q * strength) ** 2 * DEPTH**2))
 
 
 def _meeting(mean: PairMean) -> Expr:
@@ -197,8 +188,3 @@ def _meeting(mean: PairMean) -> Expr:
         (left[x] * right[x]).subs(X, x) * density(x, S.Zero, variance) / (2 * sqrt(pi * variance))
         for x in left.keys() & right.keys()
     )
-
-
-def _shown(expr: Expr) -> Expr:
-    found = formula(expr)
-    return found if found.has(Mean) else simplify(found)

@@ -9,9 +9,9 @@ and 2018 (1802.09979), from memory, checked against networks; the expansion in a
 from collections.abc import Sequence
 from typing import Any
 
-from sympy import Add, Expr, Float, S, Symbol, binomial, erf, factor, factorial, oo, sqrt, sympify
+from sympy import Add, Expr, Float, S, Symbol, binomial, erf, factor, oo, sqrt, sympify
 
-from symbolic.functions import X
+from symbolic.functions import X, taylor
 from symbolic.gaussian import Mean
 from symbolic.landmarks import kinks, pieces, slope
 from symbolic.networks import Pointwise
@@ -67,7 +67,7 @@ def moments(layer: Expr, depth: Any, n: int) -> tuple[Expr, ...]:
     (1, L + 1)
     """
     depth = sympify(depth)
-    series = _taylor(layer, n)
+    series = taylor(layer, Z, n)
     return tuple(_tidy(_moment(series, depth, k)) for k in range(1, n + 1))
 
 
@@ -128,14 +128,6 @@ def square_slope(phi: Pointwise, q: Any, n: int) -> Expr:
 def _below(x: Expr, q: Any) -> Expr:
     """P(u < x)."""
     return S.Zero if x == -oo else S.One if x == oo else (1 + erf(x / sqrt(2 * sympify(q)))) / 2
-
-
-def _taylor(expr: Expr, n: int) -> list[Expr]:
-    out = []
-    for j in range(n):
-        out.append(expr.subs(Z, 0) / factorial(j))
-        expr = expr.diff(Z)
-    return out
 
 
 def _power(a: Sequence[Expr], e: Expr | int, n: int) -> list[Expr]:

@@ -5,7 +5,7 @@ sigmoid(x) = 1/(1 + exp(-x)), softplus(x) = log(1 + exp(x)).
 
 from typing import Any
 
-from sympy import Expr, Function, S, Symbol, exp, log, oo
+from sympy import Expr, Function, S, Symbol, exp, factorial, log, oo
 
 X = Symbol("x", real=True)
 
@@ -64,3 +64,16 @@ def elementary(expr: Expr) -> Expr:
     a/(1 + exp(-a))
     """
     return expr.replace(lambda e: isinstance(e, Whole), lambda e: e.elementary())
+
+
+def taylor(expr: Expr, x: Symbol, n: int) -> list[Expr]:
+    """The first n coefficients of the power series at x = 0.
+
+    >>> taylor(1/(1 - X), X, 3)
+    [1, 1, 1]
+    """
+    out = []
+    for j in range(n):
+        out.append(expr.subs(x, 0) / factorial(j))
+        expr = expr.diff(x)
+    return out

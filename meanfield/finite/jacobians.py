@@ -24,12 +24,17 @@ def factors(
     for _ in range(depth):
         w = rng.standard_normal((width, width)) / np.sqrt(width)
         if ensemble == "orthogonal":
-            w, r = np.linalg.qr(w)
-            w = w * np.sign(np.diag(r))
+            w = haar(w)
         w *= np.sqrt(number(dense, "weight_var"))
         found.append((w, evaluate(bend, h)))
         h = w @ evaluate(phi.formula, h) + np.sqrt(number(dense, "bias_var")) * rng.standard_normal(width)
     return found
+
+
+def haar(gaussian: Array) -> Array:
+    """Orthonormal columns, uniformly random if the entries are independent Gaussians: QR with signs, Mezzadri 2007."""
+    q, r = np.linalg.qr(gaussian)
+    return np.asarray(q * np.copysign(1.0, np.diag(r)))
 
 
 def squared_singular_values(parts: Factors) -> Array:
