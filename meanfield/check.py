@@ -15,6 +15,7 @@ from meanfield.observe import sample_pair, solve_pair
 from meanfield.phase import checked_block
 from meanfield.progress import progress
 from meanfield.theory import Case, Theory
+from meanfield.theory import theory as named
 from solvers.agreement import Decision, Row, decide
 from symbolic.limits import derive
 from symbolic.networks import Layer
@@ -61,7 +62,7 @@ class Verdict:
 
 
 def check(
-    theory: Theory | Layer,
+    theory: Theory | Layer | str,
     networks: Layer | None = None,
     *,
     case: str | None = None,
@@ -79,12 +80,14 @@ def check(
 
     A block is applied `depth` times (3) to pre-activations of variances and covariance `start` (1, 1, 0.5).
     `networks` is the block whose networks are drawn (default: the theory's own), so check(block, networks=other) asks
-    whether a difference would be noticed. For a Theory every case is checked (or the one named), alpha shared among
-    them. A single width n stands for n and 4n. sampler="conditional" draws each layer from its exact conditional
-    Gaussian instead of from weights: the same law, much cheaper, forward observables only.
+    whether a difference would be noticed. For a Theory, or the name of one, every case is checked (or the one named),
+    alpha shared among them. A single width n stands for n and 4n. sampler="conditional" draws each layer from its exact
+    conditional Gaussian instead of from weights: the same law, much cheaper, forward observables only.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}; known are {' and '.join(SAMPLERS)}")
+    if isinstance(theory, str):
+        theory = named(theory)
     if isinstance(theory, Theory):
         if sampler != "weights" or depth is not None or start is not None:
             raise ValueError("a theory brings its own networks and cases: depth=, start= and sampler= are for blocks")

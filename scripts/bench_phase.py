@@ -1,16 +1,20 @@
 """Time a tanh phase diagram beside what a good engineer writes; print a table.
 
-Usage: python scripts/bench_phase.py [--quick]; 200 x 200 points, with --quick 20 x 20. weight_var 0.2 .. 4, bias_var
+Usage: python scripts/bench_phase.py [--quick] [--peer-python PATH]; 200 x 200 points, with --quick 20 x 20; PATH is a
+Python that has JAX, for a baseline with jax.vmap (`phase_in_jax.py`). weight_var 0.2 .. 4, bias_var
 0.0025 .. 0.5, slightly shifted in each run so that nothing is remembered. Baselines, vectorised NumPy: Newton's method
 for q* with 64 Gauss-Hermite nodes, then c* by bisection of the map (a) from 48 x 48 nodes, (b) from a Hermite series of
 120 terms. Errors at 30 random chaotic points: |V(q*) - q*| by a trapezoid sum, and 1 - c* against the root of
 w E (phi(u) - phi(v))^2/2 = q (1 - c) by a trapezoid sum over the plane, in which no digits cancel.
 """
 
-import sys
+import argparse
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -100,6 +104,16 @@ def ours(w: Array, b: Array) -> Solved:
     return found.q.ravel(), found.one_minus_c.ravel()
 
 
+def in_jax(python: str, w: Array, b: Array) -> tuple[Solved, float]:
+    """The same in another interpreter, and the seconds of its second, compiled run."""
+    with TemporaryDirectory() as folder:
+        given, found = Path(folder) / "given.npz", Path(folder) / "found.npz"
+        np.savez(given, w=w, b=b)
+        subprocess.run([python, Path(__file__).with_name("phase_in_jax.py"), given, found], check=True)
+        with np.load(found) as data:
+            return (data["q"], data["one_minus_c"]), float(data["seconds"])
+
+
 def distance(w: float, q: float) -> float:
     """1 - c* from the mean square distance of the two activations, whose digits do not cancel."""
     x, y = np.meshgrid(Z, Z, indexing="ij")
@@ -123,8 +137,12 @@ def errors(w: Array, b: Array, found: Solved, at: Array) -> tuple[float, float]:
     return float(residual), float((np.abs(one_minus_c[at] - exact) / exact).max())
 
 
-def main(arguments: list[str]) -> None:
-    n = 20 if "--quick" in arguments else 200
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--peer-python", metavar="PATH")
+    given = parser.parse_args()
+    n = 20 if given.quick else 200
     rng = np.random.default_rng(1)
     methods = {
         "mf.phase_diagram": ours,
@@ -141,13 +159,16 @@ def main(arguments: list[str]) -> None:
             found[name] = method(w, b)
             walls[name].append(time.perf_counter() - began)
     flat_w, flat_b = grid(w, b)
+    if given.peer_python:
+        found["jax.vmap, 48 x 48 Gauss-Hermite"], wall = in_jax(given.peer_python, flat_w, flat_b)
+        walls["jax.vmap, 48 x 48 Gauss-Hermite"] = [wall]
     chaotic = np.flatnonzero(found["mf.phase_diagram"][1] > 0)
     at = rng.choice(chaotic, min(CHECKED, chaotic.size), replace=False)
     at[0] = chaotic[np.argmin(found["mf.phase_diagram"][1][chaotic])]
     print(f"| method, {n} x {n} points | wall s | ratio | residual of q* | relative error of 1 - c* |")
     print("|---|---|---|---|---|")
     base = median(walls["mf.phase_diagram"])
-    for name in methods:
+    for name in walls:
         residual, worst = errors(flat_w, flat_b, found[name], at)
         wall = median(walls[name])
         print(f"| {name} | {wall:.3g} | {wall / base:.3g} | {residual:.1e} | {worst:.1e} |")
@@ -159,4 +180,4 @@ def grid(w: Array, b: Array) -> tuple[Array, Array]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

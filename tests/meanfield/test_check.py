@@ -36,6 +36,11 @@ def test_one_width_stands_for_itself_and_its_fourfold(verdict):
     assert verdict.widths == (128, 512)
 
 
+def test_a_theory_may_be_named():
+    few = {"case": "gaussian relu", "draws": 32, "max_draws": 32}
+    assert mf.check("pennington2018", **few) == mf.check(mf.theory("pennington2018"), **few)
+
+
 def test_the_same_seed_gives_the_same_verdict(verdict):
     assert mf.check(BLOCK, **QUICK) == verdict
 
@@ -77,7 +82,8 @@ def test_a_verdict_says_what_it_rests_on(verdict):
         (lambda: BLOCK, {"alpha": 0.7}, ValueError, "alpha must lie between"),
         (lambda: mf.tanh >> mf.Dense(1.5), {}, ValueError, "has no value"),
         (lambda: mf.tanh, {}, ValueError, "alone is not a block"),
-        (lambda: "poole2016", {}, TypeError, "a block is a layer"),
+        (lambda: mf.relu.formula, {}, TypeError, "a block is a layer"),
+        (lambda: "poole2061", {}, ValueError, "did you mean poole2016"),
         (lambda: mf.theory("poole2016"), {"case": "none"}, ValueError, "has no case 'none'; it has ordered tanh"),
         (lambda: mf.theory("poole2016"), {"sampler": "conditional"}, ValueError, "brings its own networks and cases"),
         (lambda: mf.theory("poole2016"), {"depth": 2}, ValueError, "brings its own networks and cases"),

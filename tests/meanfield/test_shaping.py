@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -232,3 +233,14 @@ def test_the_report():
 def test_refusals(phi, options, error, message):
     with pytest.raises(error, match=message):
         shape_activation(phi, **options)
+
+
+def test_the_theory_predicts_targets_that_networks_show_and_refuses_others():
+    theory = mf.theory("martens2021")
+    dks, tat = theory.cases.values()
+    assert theory.solve(dks.block, dks).values.tolist() == [1, 0, 1.5]
+    assert theory.solve(tat.block, tat).values.tolist() == [1, 0.35, 1]
+    with pytest.raises(ValueError, match="the target tau is not a number that networks show"):
+        theory.solve(mf.tanh >> UNIT, replace(tat, target=("tau", 0.3)))
+    with pytest.raises(ValueError, match=r"not in 'Dense\("):
+        theory.solve(UNIT, dks)
