@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from meanfield import sklearn as sklearn
     from meanfield.batchnorm import BatchGrowth as BatchGrowth
     from meanfield.batchnorm import batchnorm as batchnorm
     from meanfield.check import Verdict as Verdict
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from meanfield.phase import Phase as Phase
     from meanfield.phase import phase as phase
     from meanfield.plot import plot as plot
+    from meanfield.predict import Posterior as Posterior
     from meanfield.predict import predict as predict
     from meanfield.rigorous import Ball as Ball
     from meanfield.rigorous import NotCertified as NotCertified
@@ -121,7 +123,7 @@ _HOMES = {
     "meanfield.isometry": ("SingularValues", "lyapunov_exponents", "singular_values"),
     "meanfield.shaping": ("Shaped", "shape_activation"),
     "meanfield.kernels": ("kernel",),
-    "meanfield.predict": ("predict",),
+    "meanfield.predict": ("Posterior", "predict"),
     "meanfield.finite": ("Sample", "sample"),
     "meanfield.check": ("Verdict", "check"),
     "meanfield.theory": ("Case", "Prediction", "Theory", "theories", "theory"),
@@ -129,6 +131,7 @@ _HOMES = {
     "meanfield.width": ("FiniteWidth", "finite_width"),
     "meanfield.batchnorm": ("BatchGrowth", "batchnorm"),
 }  # fmt: skip
+_FACES = ("sklearn",)  # modules, each for the users of another package, which an extra brings
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 ACTIVATIONS = (
@@ -142,13 +145,15 @@ __all__ = sorted({*_HOME, *ACTIVATIONS})
 def __getattr__(name: str) -> Any:
     if name in ACTIVATIONS:
         return import_module("symbolic.activations").ACTIVATIONS[name]
+    if name in _FACES:
+        return import_module(f"meanfield.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'meanfield' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *_FACES, "__version__"]
 
 
 class _Face(ModuleType):

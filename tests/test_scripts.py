@@ -45,3 +45,12 @@ def test_phase_diagrams_are_timed() -> None:
     rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith(("| mf", "| NumPy"))]
     assert len(rows) == 3 and float(rows[0][4]) < 1e-12 < float(rows[1][4])
     assert float(rows[0][5]) < 1e-9 < float(rows[2][5])
+
+
+def test_accuracies_are_measured() -> None:
+    """Two folds of wine; every method knows the wines, in a table."""
+    done = run("accuracy.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines()]
+    assert len(rows) == 9 and rows[0][2].strip() == "wine, 178 x 13"
+    assert all(float(row[2].split("±")[0]) > 90 for row in rows[2:])

@@ -26,6 +26,11 @@ def test_every_public_name_resolves(name):
     assert name in dir(mf)
 
 
+def test_a_face_for_another_package_is_loaded_when_it_is_named():
+    code = "import sys, meanfield as mf; print('sklearn' in dir(mf), mf.sklearn.InfiniteWidthKernel().depth)"
+    assert python(code) == "True 3"
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'phases'"):
         _ = mf.phases
