@@ -119,6 +119,11 @@ class Block:
         return shape, np.array([float(values[s.name]) for s in parameters(shape)])
 
     @property
+    def shape(self) -> Layer:
+        """The block with a symbol in place of each number."""
+        return self._bound[0]
+
+    @property
     def params(self) -> Array:
         return self._bound[1]
 

@@ -3,8 +3,8 @@ entry.
 
 The input Gram is x1 @ x2.T/features and the tangent starts at 0; variances are walked once per point, covariances and
 tangents once per pair, the lower triangle alone where x2 is None. A block whose means are closed is evaluated at
-every entry; one whose means are integrals is, unless its entries are few, interpolated in (log p, log q, angle) and
-refused if that cannot be trusted to 1e-8.
+every entry; one whose means are integrals is, unless its entries are few, summed from the Hermite coefficients of its
+points, or where that does not serve interpolated in (log p, log q, angle) and refused if not to be trusted to 1e-8.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from meanfield import series
 from meanfield.build import Array, Block
 from meanfield.progress import progress
 from solvers import chebyshev, gram
@@ -120,6 +121,8 @@ def _step(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric:
 
         def task(rows: tuple[int, int]) -> None:
             block.gram(limit, p, q, state, rows, triangle=symmetric)
+    elif series.step(block, limit, p[0], q[0], state, symmetric=symmetric):
+        return
     else:
         interpolant = _interpolant(block, p[0], q[0], state, limit, symmetric)
 

@@ -91,13 +91,13 @@ def _attempt(f: Curve, g: Curve, pairs: Three, width: float) -> tuple[Array, Arr
     """Values and bounds with cells of one width; a NaN bound asks for a narrower one."""
     places, count = tuple(np.empty_like(x) for x in pairs), pairs[0].size  # log p/width, log q/width, ρ
     in_threads(lambda rows: _place(rows, pairs, width, places), count, triangle=False)
-    n, same = _order(places[2]), f is g
+    n, same = order(places[2]), f is g
     curves, logs = ([f], [places[:2]]) if same else ([f, g], [places[:1], places[1:2]])
-    known = [_survey(*side, width, n) for side in zip(curves, logs, strict=True)]
+    known = [survey(*side, width, n) for side in zip(curves, logs, strict=True)]
     counts = np.empty((count, 2), dtype=np.int16)
     needs = _choose_all(places, known[0][1], known[-1][1], counts)
     needs = [np.maximum(*needs)] if same else needs
-    tables = [_tabulate(c, *k, need) for c, k, need in zip(curves, known, needs, strict=True)]
+    tables = [tabulate(c, *k, need) for c, k, need in zip(curves, known, needs, strict=True)]
     out = np.empty(count), np.empty(count)
     in_threads(lambda rows: _sum(rows, places, tables[0], tables[-1], counts, *out), count, triangle=False)
     return out
@@ -115,21 +115,21 @@ def _place(rows: Span, pairs: Three, width: float, places: Three) -> None:
         places[2][i] = r + 0.0 * (p + q + k)  # NaN and inf end as NaN
 
 
-def _order(rho: Array) -> int:
+def order(rho: Array) -> int:
     """How many coefficients the largest |ρ| can call for."""
     largest = float(np.max(np.abs(rho), initial=1e-9, where=np.isfinite(rho)))
     blocks = math.log(AIM) / math.log(largest) / (2 * LANES) if largest < 1.0 else math.inf
     return 2 * LANES * math.ceil(min(blocks, MOST / (2 * LANES)))
 
 
-def _survey(f: Curve, logs: tuple[Array, ...], width: float, n: int) -> tuple[Cells, Tables]:
-    """The cells that are worth it, and tables without polynomials."""
+def survey(f: Curve, logs: tuple[Array, ...], width: float, n: int, pairs: float = 1.0) -> tuple[Cells, Tables]:
+    """The cells that are worth it, and tables without polynomials; each variance belongs to so many pairs."""
     floors = np.concatenate([np.floor(x[np.isfinite(x)]) for x in logs]).astype(np.int64)
     first = int(floors.min()) if floors.size else 0
     often = np.bincount(floors - first)
     upper = width * (first + 1 + np.arange(often.size))
     dear = [effort(f, math.exp(x), n) if x < HIGHEST and often[i] else math.inf for i, x in enumerate(upper)]
-    kept = often * DIRECT >= (NODES + 1) * np.array(dear)
+    kept = often * pairs * DIRECT >= (NODES + 1) * np.array(dear)
     numbers, lookup = first + np.flatnonzero(kept), np.where(kept, np.cumsum(kept) - 1, -1)
     ends = np.unique(np.concatenate((numbers, numbers + 1)))
     left, found = np.searchsorted(ends, numbers), spectra(f, np.exp(width * ends), n)
@@ -209,7 +209,7 @@ def _choose_all(places: tuple[Array, ...], f: Tables, g: Tables, counts: npt.NDA
     return [need[:, : side.size.size] for need, side in zip(np.max(found, axis=0), (f, g), strict=True)]
 
 
-def _tabulate(f: Curve, cells: Cells, tables: Tables, need: Integers) -> Tables:
+def tabulate(f: Curve, cells: Cells, tables: Tables, need: Integers) -> Tables:
     """Add the polynomials, with as many blocks as needed, and their errors."""
     ends = np.cumsum(need.ravel()).reshape(need.shape)
     start = (ends - need) * (NODES * LANES)
