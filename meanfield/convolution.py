@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meanfield import layers
 from meanfield.build import Array, Block
+from meanfield.depth import Stage
 from meanfield.finite.convolutions import Taps, finite, shifted, taps
 from meanfield.finite.jacobians import haar
 from meanfield.finite.networks import whole
 from meanfield.finite.sample import Seed, stream
-from meanfield.kernels import FEW
-from meanfield.kernels import kernel as kernel_matrix
 from meanfield.phase import checked_block, phase
 from solvers import gram
 from solvers.iterate import NotConverged
@@ -210,25 +210,10 @@ def _has_weights(layer: Layer) -> bool:
 
 def _pointwise(built: Block, sigma: Array) -> Array:
     """What the block makes of the covariance (n, n) of n signals."""
-    variances = np.ascontiguousarray(np.diag(sigma))
-    if built.closed("nngp") or sigma.size <= FEW:
-        state, rows = sigma[None].copy(), variances[None]
-
-        def task(part: tuple[int, int]) -> None:
-            built.gram("nngp", rows, rows, state, part, triangle=True)
-
-        gram.in_threads(task, len(sigma), triangle=True)
-    else:
-        state = _interpolated(built.layer, sigma)[None]
+    variances, state = np.ascontiguousarray(np.diag(sigma)), sigma[None].copy()
+    layers.walk([Stage(built, variances[None], variances[None])], state, "nngp", True, lambda *_: None)
     gram.complete(state, built("nngp_diagonal", variances[:, None]).T)
     return np.asarray(state[0])
-
-
-def _interpolated(layer: Layer, sigma: Array) -> Array:
-    """The same for many signals, as the kernel of the block on data whose Gram is sigma."""
-    values, vectors = np.linalg.eigh(sigma)
-    data = vectors * np.sqrt(len(sigma) * np.maximum(values, 0.0))
-    return np.asarray(kernel_matrix(Dense(1, 0) >> layer, data))
 
 
 def _averaged(sigma: Array, shape: tuple[int, ...], kernel: Taps) -> Array:

@@ -1,44 +1,50 @@
 """Infinite-width kernels of whole networks on data: NNGP and NTK, one pair map walked through the depth for every
 entry.
 
-The input Gram is x1 @ x2.T/features and the tangent starts at 0; variances are walked once per point, covariances and
-tangents once per pair, the lower triangle alone where x2 is None. A block whose means are closed is evaluated at
-every entry; one whose means are integrals is, unless its entries are few, summed from the Hermite coefficients of its
-points, or where that does not serve interpolated in (log p, log q, angle) and refused if not to be trusted to 1e-8.
+The input Gram is x1 @ x2.T/features and the tangent starts at 0; variances are walked once per point (depth.py),
+covariances and tangents once per pair, below the diagonal alone where x2 is None: in tiles through the whole depth
+where all means are formulas (tiles.py), layer by layer on the whole matrix where some are integrals (layers.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from meanfield import series
-from meanfield.build import Array, Block
-from meanfield.progress import progress
-from solvers import chebyshev, gram
+from meanfield import layers, tiles
+from meanfield.build import Array
+from meanfield.depth import stages
+from meanfield.progress import Report, progress
+from solvers import gram
 from solvers.iterate import NotConverged
-from symbolic.limits import readable
 from symbolic.networks import Layer
-from symbolic.signals import FEATURES, kind_after, kinds_through
-from symbolic.structure import blocks
+from symbolic.signals import FEATURES, kinds_through
 
 KERNELS = ("nngp", "ntk")
-TRUSTED = 1e-8
-FEW = 2048  # entries below which integrals are evaluated rather than interpolated
-Report = Callable[[int, int], None]
+TYPES = ("float64", "float32")
 
 
-def kernel(net: Layer, x1: Any, x2: Any = None, *, get: Any = "nngp") -> Any:
-    """The NNGP or NTK of a network between the rows of x1 and of x2 (points, features), float64.
+def kernel(net: Layer, x1: Any, x2: Any = None, *, get: Any = "nngp", dtype: Any = np.float64) -> Any:
+    """The NNGP or NTK of a network between the rows of x1 and of x2 (points, features).
 
     `get` is "nngp", "ntk", or a tuple of both, which gives a tuple in that order. x2=None is x1 with itself: a
     symmetric matrix, and the diagonal of one input with itself (which differs from two equal inputs under dropout).
+    dtype=np.float32 rounds entries, computed in float64, when they are stored: half the memory, at no loss in depth.
     Raises ValueError for shapes that do not fit, entries that are not finite (with their position) or networks
     without all their numbers; NoRule for networks that cannot start from data; NotConverged where a mean cannot be
     integrated.
     """
-    wanted = (get,) if isinstance(get, str) else tuple(get)
-    for name in wanted:
+    kind = _type(dtype)
+    a, b = checked(net, x1, x2, get)
+    with progress("kernel") as report:
+        found = entries(net, a, b, get, dtype=kind, report=report)
+    return found[0] if isinstance(get, str) else found
+
+
+def checked(net: Layer, x1: Any, x2: Any, get: Any) -> tuple[Array, Array | None]:
+    """The data as arrays, if a kernel of the network can start from them; errors are those of `kernel`."""
+    for name in (get,) if isinstance(get, str) else tuple(get):
         if name not in KERNELS:
             raise ValueError(f"unknown kernel {name!r}; known are {' and '.join(KERNELS)}")
     if not isinstance(net, Layer):
@@ -48,13 +54,66 @@ def kernel(net: Layer, x1: Any, x2: Any = None, *, get: Any = "nngp") -> Any:
     if FEATURES not in kinds_through(net):
         raise ValueError(f"'{net}' starts with an activation, but data are not Gaussian: put a Dense layer first")
     a = data(x1, "x1")
-    b = a if x2 is None else data(x2, "x2")
-    if a.shape[1] != b.shape[1]:
+    b = None if x2 is None else data(x2, "x2")
+    if b is not None and a.shape[1] != b.shape[1]:
         raise ValueError(f"x1 and x2 must have the same number of features, not {a.shape[1]} and {b.shape[1]}")
-    with progress("kernel") as report:
-        state = _walk(net, a, b, "ntk" if "ntk" in wanted else "nngp", x2 is None, report)
-    found = tuple(state[KERNELS.index(name)] for name in wanted)
-    return found[0] if isinstance(get, str) else found
+    return a, b
+
+
+def entries(
+    net: Layer, a: Array, b: Array | None, get: Any, *, dtype: Any = np.float64, report: Report = lambda *_: None
+) -> tuple[npt.NDArray[Any], ...]:
+    """The kernels `get` between checked data (n1, features) and (n2, features), each (n1, n2)."""
+    wanted = (get,) if isinstance(get, str) else tuple(get)
+    limit, columns = "ntk" if "ntk" in wanted else "nngp", a if b is None else b
+    through, diagonal = stages(net, _lengths(a), None if b is None else _lengths(b), limit)
+    shape, places = (len(a), len(columns)), [KERNELS.index(name) for name in wanted]
+    if all(layers.direct(stage, limit, shape[0] * shape[1]) for stage in through):
+        found = {place: np.empty(shape, dtype) for place in places}
+        finite = tiles.fill(through, a, b, limit, found, report)
+    else:
+        state = np.zeros((len(diagonal), *shape))
+        np.matmul(a, columns.T, out=state[0])
+        state[0] /= a.shape[1]
+        layers.walk(through, state, limit, b is None, report)
+        if b is None:
+            gram.complete(state, diagonal)
+        with np.errstate(over="ignore"):
+            found, finite = {place: state[place].astype(dtype, copy=False) for place in places}, False
+    if b is None:
+        for place, out in found.items():
+            with np.errstate(over="ignore"):
+                np.fill_diagonal(out, diagonal[place])
+            finite = finite and bool(np.isfinite(np.diagonal(out)).all())
+    if not finite:
+        _finite(net, found.values())
+    return tuple(found[place] for place in places)
+
+
+def _lengths(x: Array) -> Array:
+    return np.asarray((x * x).sum(axis=1) / x.shape[1])
+
+
+def _finite(net: Layer, kernels: Iterable[npt.NDArray[Any]]) -> None:
+    """NotConverged, with the position, if an entry is not finite."""
+    for entries in kernels:
+        for row, values in enumerate(entries):
+            if not np.isfinite(values).all():
+                column = int(np.flatnonzero(~np.isfinite(values))[0])
+                raise NotConverged(
+                    f"the kernel of '{net}' at points ({row}, {column}) is not finite: a mean diverges, could not be "
+                    f"integrated, or is too large for {entries.dtype}"
+                )
+
+
+def _type(given: Any) -> Any:
+    try:
+        found = np.dtype(given)
+    except TypeError:
+        found = None
+    if found is None or found.name not in TYPES:
+        raise ValueError(f"dtype must be {' or '.join(TYPES)}, not {given!r}")
+    return found
 
 
 def data(x: Any, name: str) -> Array:
@@ -69,106 +128,3 @@ def data(x: Any, name: str) -> Array:
         row, column = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} must be finite, but {name}[{row}, {column}] is {array[row, column]}")
     return array
-
-
-def _walk(net: Layer, a: Array, b: Array, limit: str, symmetric: bool, report: Report) -> Array:
-    """State (components, n1, n2) behind the network."""
-    p = (a * a).sum(axis=1) / a.shape[1]
-    q = p if symmetric else (b * b).sum(axis=1) / b.shape[1]
-    state = np.zeros((2 if limit == "ntk" else 1, len(a), len(b)))
-    state[0] = a @ b.T / a.shape[1]
-    diagonal = np.stack([p, np.zeros_like(p)])[: len(state)]
-    parts, kind, done = list(blocks(net)), FEATURES, 0
-    total = sum(times for _, times in parts)
-    for layer, times in parts:
-        block = Block(readable(layer, kind))
-        # A formula is walked through all its layers at once, an interpolant has to be made anew for each.
-        direct = block.closed(limit) or state[0].size <= FEW
-        for depth in (times,) if direct else (1,) * times:
-            left, diagonal = _diagonals(block, limit, diagonal, depth)
-            right, q = (left, diagonal[0]) if symmetric else _lengths(block, q, depth)
-            _step(block, left, right, state, limit, symmetric, direct)
-            done += depth
-            report(done, total)
-        kind = kind_after(layer, kind)
-    if symmetric:
-        gram.complete(state, diagonal)
-    if not np.isfinite(state).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(state))[0][1:])
-        raise NotConverged(
-            f"the kernel of '{net}' at points {where} is not finite: a mean diverges or could not be integrated"
-        )
-    return state
-
-
-def _diagonals(block: Block, limit: str, diagonal: Array, depth: int) -> tuple[Array, Array]:
-    """The variances before each of `depth` layers, and the diagonal state behind the last."""
-    before = np.empty((depth, diagonal.shape[1]))
-    for layer in range(depth):
-        before[layer] = diagonal[0]
-        diagonal = block(f"{limit}_diagonal", diagonal.T).T
-    return before, diagonal
-
-
-def _lengths(block: Block, q: Array, depth: int) -> tuple[Array, Array]:
-    before, after = _diagonals(block, "nngp", q[None], depth)
-    return before, after[0]
-
-
-def _step(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool, direct: bool) -> None:
-    """The state behind the layers whose variances are the rows of p and q, in place."""
-    if direct:
-
-        def task(rows: tuple[int, int]) -> None:
-            block.gram(limit, p, q, state, rows, triangle=symmetric)
-    elif series.step(block, limit, p[0], q[0], state, symmetric=symmetric):
-        return
-    else:
-        interpolant = _interpolant(block, p[0], q[0], state, limit, symmetric)
-
-        def task(rows: tuple[int, int]) -> None:
-            chebyshev.apply(interpolant, p[0], q[0], state, rows, triangle=symmetric)
-
-    gram.in_threads(task, len(state[0]), triangle=symmetric)
-
-
-def _interpolant(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool) -> chebyshev.Interpolant:
-    """The block's pair map over the norms and angles that occur."""
-    for name, variances in (("x1", p), ("x2", q)):
-        if variances.min() <= 0:
-            raise ValueError(
-                f"row {int(variances.argmin())} of {name} is zero, which '{block.layer}' cannot take: "
-                "drop it, or use bias_var > 0"
-            )
-    norms = min(p.min(), q.min()), max(p.max(), q.max())
-    cosine = state[0] / np.sqrt(p)[:, None] / np.sqrt(q)[None, :]
-    if symmetric:
-        cosine = cosine[np.tril_indices(len(p), -1)]
-    least, most = (float(c) for c in (cosine.min(initial=1.0), cosine.max(initial=-1.0)))
-    angles = np.arccos(min(most, 1.0)), np.arccos(max(least, -1.0))
-    angles = (max(angles[0] - 1e-3, 0.0), min(angles[1] + 1e-3, np.pi))
-
-    def pair_map(p: Array, q: Array, k: Array) -> Array:
-        if limit == "nngp":
-            return _in_threads(block, limit, np.stack([p, q, k], axis=1))
-        zero = _in_threads(block, limit, np.stack([p, q, k, 0 * k], axis=1))
-        one = _in_threads(block, "pullback", np.stack([p, q, k], axis=1))
-        return np.hstack([zero, one])
-
-    found = chebyshev.interpolate(pair_map, norms, angles)
-    if not found.error <= TRUSTED * np.abs(found.coefficients).max():
-        raise NotConverged(
-            f"'{block.layer}' could not be interpolated to {TRUSTED:g}: "
-            f"its means are not smooth enough at variance {norms[1]:.3g}"
-        )
-    return found
-
-
-def _in_threads(block: Block, question: str, states: Array) -> Array:
-    out: dict[int, Array] = {}
-
-    def part(rows: tuple[int, int]) -> None:
-        out[rows[0]] = block(question, states[slice(*rows)])
-
-    gram.in_threads(part, len(states), triangle=False)
-    return np.concatenate([out[first] for first in sorted(out)])

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 PATIENCE = 2.0
+Report = Callable[[int, int], None]
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+def progress(title: str) -> Iterator[Report]:
     """Yields report(done, total); the bar appears once two seconds have passed and leaves no trace."""
     console = Console(file=sys.stderr)
     columns = (

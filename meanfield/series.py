@@ -113,8 +113,8 @@ def step(block: Block, limit: str, p: Array, q: Array, state: Array, *, symmetri
     largest = _largest(state[0], np.sqrt(p), np.sqrt(q), symmetric)
     sides: dict[Expr, tuple[series.Points, series.Points]] = {}
     for body in {f for pair in found.means for f in pair}:
-        left = series.points(_curve(body), p, largest, len(q))
-        sides[body] = left, left if symmetric else series.points(_curve(body), q, largest, len(p))
+        left = series.points(_curve(body), p, largest)
+        sides[body] = left, left if symmetric else series.points(_curve(body), q, largest)
     layer = Layered(block, limit, found, p, q, sides, symmetric)
     missed = _in_parts(lambda part: layer.missed(state[0], part), len(p), symmetric)
     if sum(missed) > SPARE * len(p) * len(q) / (2 if symmetric else 1):

@@ -6,15 +6,18 @@ number of threads: every entry is computed by one thread from its own inputs alo
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from math import sqrt
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+T = TypeVar("T")
+R = TypeVar("R")
 BLOCKS_PER_THREAD = 8
 
 
@@ -29,12 +32,21 @@ def row_blocks(rows: int, *, triangle: bool, threads: int) -> list[tuple[int, in
     return [(a, b) for a, b in pairwise(cuts) if b > a]
 
 
+def run(task: Callable[[T], R], parts: Sequence[T], report: Callable[[int, int], object] = lambda *_: None) -> list[R]:
+    """What a task gives for every part, on all cores; where one fails what has not begun is given up."""
+    pool, results = ThreadPoolExecutor(os.cpu_count() or 1), []
+    try:
+        for future in [pool.submit(task, part) for part in parts]:
+            results.append(future.result())
+            report(len(results), len(parts))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return results
+
+
 def in_threads(task: Callable[[tuple[int, int]], None], rows: int, *, triangle: bool) -> None:
     """Run a task on every block of rows, on all cores."""
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(task, block) for block in row_blocks(rows, triangle=triangle, threads=threads)]:
-            done.result()
+    run(task, row_blocks(rows, triangle=triangle, threads=os.cpu_count() or 1))
 
 
 def complete(state: Array, diagonals: Array) -> None:

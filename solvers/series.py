@@ -22,6 +22,7 @@ NODES, LANES = mehler.NODES, mehler.LANES
 WIDTH, BLOCK, STRIP = 0.25, 2 * LANES, 256
 AIM, REFUSED = 2e-14, 1e-13  # tail and whole bound, over sqrt(E f^2 E g^2)
 MOST = 512  # coefficients of a point
+ALWAYS = 1e9  # pairs of a point, so that every table is worth its cost: without one a whole layer is interpolated
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,12 @@ class Points:
         return self.coefficients, self.tails, self.error
 
 
-def points(f: Curve, variances: Array, correlation: float, pairs: float) -> Points:
-    """The coefficients of points with these variances, each part of so many pairs, as many as correlations up to
-    `correlation` can call for."""
+def points(f: Curve, variances: Array, correlation: float) -> Points:
+    """The coefficients of points with these variances, as many as correlations up to `correlation` can call for."""
     n = min(MOST, mehler.order(np.array([correlation])))
     with np.errstate(divide="ignore"):
         logs = np.log(variances) / WIDTH
-    cells, ledger = mehler.survey(f, (logs,), WIDTH, n, pairs)
+    cells, ledger = mehler.survey(f, (logs,), WIDTH, n, ALWAYS)
     need = np.full((2, ledger.size.size), n // BLOCK, dtype=np.int64)
     need[:, -1] = 0
     tables = mehler.tabulate(f, cells, ledger, need)

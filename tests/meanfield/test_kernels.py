@@ -1,6 +1,8 @@
 """Kernels on data: anchors at cosine 1/2, laws, means without a formula against the plain recursion."""
 
 import math
+import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 
 import meanfield as mf
 import solvers.gram
+from meanfield import layers, series, tiles
 from meanfield.build import Block
+from meanfield.depth import stages
 
 HALF_STABLE = ("gelu", 1.98305825743754713, 0.172922390756067352)
 # activation, weight_var, bias_var, layers, Kxx, Kxy, Txx, Txy at |x|^2/features = 1 and cosine 1/2
@@ -151,7 +155,7 @@ def test_one_point_and_one_feature():
     assert mf.kernel(mf.Dense(3, 0.5), [[2.0]]) == pytest.approx(12.5)
 
 
-# -- means without a formula: interpolated, against the plain recursion ---------------------------------------------
+# -- means without a formula, against the plain recursion ---------------------------------------------
 
 
 def recursion(net_block, depth, x, weight_var, bias_var):
@@ -170,7 +174,7 @@ def recursion(net_block, depth, x, weight_var, bias_var):
 
 
 @pytest.mark.parametrize("norms", ["equal", pytest.param("unequal", marks=pytest.mark.slow)])
-def test_an_interpolated_kernel_is_the_recursion(norms):
+def test_an_integrated_kernel_is_the_recursion(norms):
     x, block = data(12), mf.tanh >> mf.Dense(1.5, 0.05)
     if norms == "equal":
         x *= np.sqrt(5 / (x**2).sum(axis=1, keepdims=True))
@@ -180,28 +184,38 @@ def test_an_interpolated_kernel_is_the_recursion(norms):
 
 
 @pytest.mark.slow
-def test_an_interpolated_rectangle_is_a_block_of_the_symmetric_kernel():
+def test_an_integrated_rectangle_is_a_block_of_the_symmetric_kernel():
     x, net = data(20), mf.Dense(1.2, 0.1) >> (mf.tanh >> mf.Dense(1.5, 0.05)) ** 2
     whole, block = mf.kernel(net, x, get="ntk"), mf.kernel(net, x[:8], x[8:], get="ntk")
     np.testing.assert_allclose(block, whole[:8, 8:], atol=1e-11 * whole.max(), rtol=0)
 
 
+def test_an_interpolated_kernel_is_the_series_to_what_it_is_trusted_and_exactly_symmetric(monkeypatch):
+    net, x = mf.Dense(1, 0.1) >> mf.tanh >> mf.Dense(1.5, 0.05), data(100)
+    x *= np.sqrt(5 / (x**2).sum(axis=1, keepdims=True))
+    summed = mf.kernel(net, x)
+    monkeypatch.setattr(series, "SPARE", -1.0)  # nothing is left to the series
+    found = mf.kernel(net, x)
+    assert (found == found.T).all() and (found != summed).any()
+    np.testing.assert_allclose(found, summed, atol=layers.TRUSTED * summed.max())
+
+
 @pytest.mark.slow
-def test_an_interpolated_kernel_is_exactly_symmetric():
+def test_a_summed_kernel_is_exactly_symmetric():
     found = mf.kernel(mf.Dense(1, 0.1) >> mf.tanh >> mf.Dense(1.5, 0.05), data(70))
     assert (found == found.T).all()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("points", [1, 2, 3])
-def test_an_interpolated_kernel_of_few_points(points):
+def test_an_integrated_kernel_of_few_points(points):
     x, block = data(points), mf.tanh >> mf.Dense(1.5, 0.05)
     found = mf.kernel(mf.Dense(1, 0.1) >> block, x)
     np.testing.assert_allclose(found, recursion(block, 1, x, 1, 0.1)[0], atol=1e-11)
 
 
 def test_a_zero_row_is_refused_by_an_interpolated_block_without_bias():
-    x = data(64)  # few entries are evaluated, not interpolated
+    x = data(64)  # few entries are integrated one by one, where a zero does no harm
     x[2] = 0
     with pytest.raises(ValueError, match="row 2 of x1 is zero"):
         mf.kernel(mf.Dense(1, 0) >> mf.tanh >> mf.Dense(1.5, 0.05), x)
@@ -211,3 +225,68 @@ def test_a_zero_row_is_no_problem_for_a_closed_block():
     x = data(4)
     x[2] = 0
     assert np.isfinite(mf.kernel(NETWORKS["relu"], x, get="ntk")).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_single_precision_rounds_the_entries_at_the_end(name):
+    x = data(40)
+    for one, whole in zip(
+        mf.kernel(NETWORKS[name], x, get=("ntk", "nngp"), dtype=np.float32),
+        mf.kernel(NETWORKS[name], x, get=("ntk", "nngp")),
+        strict=True,
+    ):
+        assert one.dtype == np.float32
+        np.testing.assert_array_equal(one, whole.astype(np.float32))
+
+
+def test_tiles_of_any_size_give_the_same_entries(monkeypatch):
+    x, net = data(50), NETWORKS["relu"]
+    whole, part = mf.kernel(net, x, get="ntk"), mf.kernel(net, x[:20], x[20:], get="ntk")
+    monkeypatch.setattr(tiles, "ENTRIES", 1)
+    monkeypatch.setattr(tiles, "FEWEST", 3)
+    np.testing.assert_allclose(mf.kernel(net, x, get="ntk"), whole, rtol=1e-13)
+    np.testing.assert_allclose(mf.kernel(net, x[:20], x[20:], get="ntk"), part, rtol=1e-13)
+
+
+def test_what_single_precision_cannot_hold_is_refused():
+    net, x = mf.Dense(2, 0) >> mf.relu >> mf.Dense(2, 0), 1e20 * data(4)
+    assert np.isfinite(mf.kernel(net, x)).all()
+    with pytest.raises(mf.NotConverged, match=r"at points \(0, 0\) is not finite: .* too large for float32"):
+        mf.kernel(net, x, dtype="float32")
+
+
+@pytest.mark.parametrize("dtype", ["float16", int, "double precision", object])
+def test_other_types_are_refused(dtype):
+    with pytest.raises(ValueError, match="dtype must be float64 or float32"):
+        mf.kernel(NETWORKS["relu"], data(2), dtype=dtype)
+
+
+def test_memory_is_the_result_and_tiles():
+    x = data(1500)
+    mf.kernel(NETWORKS["relu"], x[:8], get="ntk")
+    tracemalloc.start()
+    found = mf.kernel(NETWORKS["relu"], x, get="ntk")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < found.nbytes + 4 * 2 * 8 * 2 * tiles.ENTRIES * (os.cpu_count() or 1)
+
+
+def test_a_network_written_out_is_the_one_that_is_repeated():
+    x, dense = data(30), mf.Dense(1.5, 0.05)
+    for phi in (mf.relu, mf.RMSNorm() >> mf.erf, mf.LayerNorm() >> mf.tanh):
+        one = mf.kernel(dense >> (phi >> dense) ** 3, x, get="ntk")
+        other = mf.kernel(dense >> phi >> dense >> phi >> dense >> phi >> dense, x, get="ntk")
+        np.testing.assert_allclose(one, other, atol=1e-13 * one.max(), rtol=0)
+
+
+def test_blocks_end_where_signals_are_gaussian():
+    dense = mf.Dense(1.5, 0.05)
+    net = dense >> mf.RMSNorm() >> mf.tanh >> dense >> (mf.relu >> dense) ** 2 >> mf.tanh
+    found, _ = stages(net, np.ones(3), None, "nngp")
+    assert [(str(s.block.layer), len(s.p)) for s in found] == [
+        (str(dense), 1),
+        ("RMSNorm()", 1),
+        (str(mf.tanh >> dense), 1),
+        (str(mf.relu >> dense), 2),
+        ("tanh", 1),
+    ]

@@ -22,7 +22,7 @@ def law(n1, n2, most, seed=0):
 
 def summed(f, g, p, q, rho, *, triangle=False):
     most = float(np.abs(rho).max())
-    left, right = series.points(f, p, most, 1e6), series.points(g, q, most, 1e6)
+    left, right = series.points(f, p, most), series.points(g, q, most)
     out = np.zeros(rho.shape)
     law = (0, len(p)), triangle, rho, left.fields, right.fields
     series.sums(*law, out)

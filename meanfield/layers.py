@@ -1,0 +1,100 @@
+"""Kernels of networks with open means: one layer at a time on the whole matrix.
+
+A block whose means are closed is evaluated at every entry; one whose means are integrals is, unless its entries are
+few, summed from the Hermite coefficients of its points, or where that does not serve interpolated in (log p, log q,
+angle) and refused if not to be trusted to 1e-8.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from meanfield import series
+from meanfield.build import Array, Block
+from meanfield.depth import Stage
+from meanfield.progress import Report
+from solvers import chebyshev, gram
+from solvers.iterate import NotConverged
+
+TRUSTED = 1e-8
+FEW = 16  # entries up to which integrals are evaluated one by one: from there on coefficients are cheaper
+
+
+def walk(stages: Sequence[Stage], state: Array, limit: str, symmetric: bool, report: Report) -> None:
+    """The state (components, n1, n2) behind the stages, in place; below the diagonal alone if symmetric."""
+    done, total = 0, sum(len(stage.p) for stage in stages)
+    for stage in stages:
+        if direct(stage, limit, state[0].size):
+            _gram(stage, state, limit, symmetric)
+            done += len(stage.p)
+            report(done, total)
+            continue
+        # A formula is walked through all its layers at once, coefficients and interpolants are made anew for each.
+        for p, q in zip(stage.p, stage.q, strict=True):
+            if not series.step(stage.block, limit, p, q, state, symmetric=symmetric):
+                _interpolate(stage.block, p, q, state, limit, symmetric)
+            done += 1
+            report(done, total)
+
+
+def direct(stage: Stage, limit: str, entries: int) -> bool:
+    """Is the stage evaluated at every entry?"""
+    return stage.block.closed(limit) or entries <= FEW
+
+
+def _gram(stage: Stage, state: Array, limit: str, symmetric: bool) -> None:
+    def task(rows: tuple[int, int]) -> None:
+        stage.block.gram(limit, stage.p, stage.q, state, rows, triangle=symmetric)
+
+    gram.in_threads(task, len(state[0]), triangle=symmetric)
+
+
+def _interpolate(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool) -> None:
+    interpolant = _interpolant(block, p, q, state, limit, symmetric)
+
+    def task(rows: tuple[int, int]) -> None:
+        chebyshev.apply(interpolant, p, q, state, rows, triangle=symmetric)
+
+    gram.in_threads(task, len(state[0]), triangle=symmetric)
+
+
+def _interpolant(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool) -> chebyshev.Interpolant:
+    """The block's pair map over the norms and angles that occur."""
+    for name, variances in (("x1", p), ("x2", q)):
+        if variances.min() <= 0:
+            raise ValueError(
+                f"row {int(variances.argmin())} of {name} is zero, which '{block.layer}' cannot take: "
+                "drop it, or use bias_var > 0"
+            )
+    norms = min(p.min(), q.min()), max(p.max(), q.max())
+    cosine = state[0] / np.sqrt(p)[:, None] / np.sqrt(q)[None, :]
+    if symmetric:
+        cosine = cosine[np.tril_indices(len(p), -1)]
+    least, most = (float(c) for c in (cosine.min(initial=1.0), cosine.max(initial=-1.0)))
+    angles = np.arccos(min(most, 1.0)), np.arccos(max(least, -1.0))
+    angles = (max(angles[0] - 1e-3, 0.0), min(angles[1] + 1e-3, np.pi))
+
+    def pair_map(p: Array, q: Array, k: Array) -> Array:
+        if limit == "nngp":
+            return _in_threads(block, limit, np.stack([p, q, k], axis=1))
+        zero = _in_threads(block, limit, np.stack([p, q, k, 0 * k], axis=1))
+        one = _in_threads(block, "pullback", np.stack([p, q, k], axis=1))
+        return np.hstack([zero, one])
+
+    found = chebyshev.interpolate(pair_map, norms, angles)
+    if not found.error <= TRUSTED * np.abs(found.coefficients).max():
+        raise NotConverged(
+            f"'{block.layer}' could not be interpolated to {TRUSTED:g}: "
+            f"its means are not smooth enough at variance {norms[1]:.3g}"
+        )
+    return found
+
+
+def _in_threads(block: Block, question: str, states: Array) -> Array:
+    out: dict[int, Array] = {}
+
+    def part(rows: tuple[int, int]) -> None:
+        out[rows[0]] = block(question, states[slice(*rows)])
+
+    gram.in_threads(part, len(states), triangle=False)
+    return np.concatenate([out[first] for first in sorted(out)])
