@@ -51,6 +51,10 @@ if TYPE_CHECKING:
     from meanfield.rigorous import NotCertified as NotCertified
     from meanfield.shaping import Shaped as Shaped
     from meanfield.shaping import shape_activation as shape_activation
+    from meanfield.stored import open_kernel as open_kernel
+    from meanfield.stored import stored_kernel as stored_kernel
+    from meanfield.stored_solve import StoredSolution as StoredSolution
+    from meanfield.stored_solve import solve_stored as solve_stored
     from meanfield.theory import (
         Case as Case,
     )
@@ -124,6 +128,8 @@ _HOMES = {
     "meanfield.shaping": ("Shaped", "shape_activation"),
     "meanfield.kernels": ("kernel",),
     "meanfield.predict": ("Posterior", "predict"),
+    "meanfield.stored": ("open_kernel", "stored_kernel"),
+    "meanfield.stored_solve": ("StoredSolution", "solve_stored"),
     "meanfield.finite": ("Sample", "sample"),
     "meanfield.check": ("Verdict", "check"),
     "meanfield.theory": ("Case", "Prediction", "Theory", "theories", "theory"),

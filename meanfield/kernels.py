@@ -25,17 +25,33 @@ KERNELS = ("nngp", "ntk")
 TYPES = ("float64", "float32")
 
 
-def kernel(net: Layer, x1: Any, x2: Any = None, *, get: Any = "nngp", dtype: Any = np.float64) -> Any:
+def kernel(
+    net: Layer,
+    x1: Any,
+    x2: Any = None,
+    *,
+    get: Any = "nngp",
+    dtype: Any = np.float64,
+    out: Any = None,
+    client: Any = None,
+) -> Any:
     """The NNGP or NTK of a network between the rows of x1 and of x2 (points, features).
 
     `get` is "nngp", "ntk", or a tuple of both, which gives a tuple in that order. x2=None is x1 with itself: a
     symmetric matrix, and the diagonal of one input with itself (which differs from two equal inputs under dropout).
     dtype=np.float32 rounds entries, computed in float64, when they are stored: half the memory, at no loss in depth.
-    Raises ValueError for shapes that do not fit, entries that are not finite (with their position) or networks
-    without all their numbers; NoRule for networks that cannot start from data; NotConverged where a mean cannot be
-    integrated.
+    `out`, a path, streams the entries into a Zarr store there, with the workers of `client` if that is given: see
+    mf.stored_kernel. Raises ValueError for shapes that do not fit, entries that are not finite (with their position)
+    or networks without all their numbers; NoRule for networks that cannot start from data; NotConverged where a mean
+    cannot be integrated.
     """
-    kind = _type(dtype)
+    kind = precision(dtype)
+    if out is not None:
+        from meanfield.stored import stored_kernel
+
+        return stored_kernel(net, x1, x2, get=get, dtype=kind, out=out, client=client)
+    if client is not None:
+        raise ValueError("client= needs out=, the path of the store that its workers write to")
     a, b = checked(net, x1, x2, get)
     with progress("kernel") as report:
         found = entries(net, a, b, get, dtype=kind, report=report)
@@ -106,7 +122,8 @@ def _finite(net: Layer, kernels: Iterable[npt.NDArray[Any]]) -> None:
                 )
 
 
-def _type(given: Any) -> Any:
+def precision(given: Any) -> Any:
+    """The type of the entries; ValueError for another than float64 and float32."""
     try:
         found = np.dtype(given)
     except TypeError:

@@ -54,3 +54,13 @@ def test_accuracies_are_measured() -> None:
     rows = [line.split("|") for line in done.stdout.splitlines()]
     assert len(rows) == 9 and rows[0][2].strip() == "wine, 178 x 13"
     assert all(float(row[2].split("±")[0]) > 90 for row in rows[2:])
+
+
+def test_a_kernel_on_disk_is_killed_and_finished() -> None:
+    """600 points: killed with some of the 21 tiles done, the rest computed after, the entries right."""
+    pytest.importorskip("zarr")
+    done = run("big_kernel.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    row = [part.strip() for part in done.stdout.splitlines()[-1].split("|")]
+    at_kill = int(row[3].removesuffix(" of 21"))
+    assert 10 <= at_kill < 21 and int(row[4]) == 21 - at_kill and float(row[8]) < 1e-13
