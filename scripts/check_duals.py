@@ -11,25 +11,18 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import replace, table
 
 REFS = Path(__file__).parents[1] / "tests" / "refs" / "duals.json"
-BEGIN, END = "<!-- duals:begin -->", "<!-- duals:end -->"
 TARGET = 1e-13
 DEGREES = (25, 50, 100)
 Rows = list[list[Any]]
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    head = list(head)
-    cells = ([f"{c:.1e}" if isinstance(c, float) else str(c) for c in row] for row in rows)
-    lines = (f"| {' | '.join(row)} |" for row in cells)
-    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines])
 
 
 def points(rows: Rows) -> tuple[Any, Any, Any]:
@@ -232,11 +225,7 @@ def main() -> None:
     text += "\n\n" + theirs(stored, given.peer_python)
     print(text)
     if given.write:
-        page = given.write.read_text()
-        if page.count(BEGIN) != 1 or page.count(END) != 1:
-            sys.exit(f"{given.write} must have {BEGIN} and {END} once each")
-        before, _, rest = page.partition(BEGIN)
-        given.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+        replace(given.write, "duals", text)
     sys.exit(not met)
 
 

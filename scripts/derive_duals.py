@@ -5,12 +5,12 @@ proof against quadrature included; `--write FILE` replaces the table between <!-
 <!-- derived:end --> in a markdown file. Exit status 1 if one stays open or takes longer than it may.
 """
 
-import re
 import sys
 import time
 from pathlib import Path
 
 import sympy as sp
+from pages import replace
 
 from symbolic.activations import ACTIVATIONS as ACT
 from symbolic.closing import formula
@@ -109,9 +109,7 @@ def main(arguments: list[str]) -> int:
         return 2
     table, good = rows(names)
     if target is not None:
-        text = "\n".join(["<!-- derived:begin -->", *table, "", "<!-- derived:end -->"])
-        page = re.sub(r"<!-- derived:begin -->.*<!-- derived:end -->", lambda _: text, target.read_text(), flags=re.S)
-        target.write_text(page)
+        replace(target, "derived", "\n".join([*table, ""]))
     print("All closed in time." if good else "MISSED: one stays open or took too long.")
     return 0 if good else 1
 

@@ -64,3 +64,25 @@ def test_a_kernel_on_disk_is_killed_and_finished() -> None:
     row = [part.strip() for part in done.stdout.splitlines()[-1].split("|")]
     at_kill = int(row[3].removesuffix(" of 21"))
     assert 10 <= at_kill < 21 and int(row[4]) == 21 - at_kill and float(row[8]) < 1e-13
+
+
+def test_kernels_are_timed(tmp_path: Path) -> None:
+    """Two activations, a hundred points, no peer; the errors are those of rounding."""
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- kernels:begin -->\nold\n<!-- kernels:end -->\nafter\n")
+    done = run("bench_kernels.py", "--quick", "--write", str(page))
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().splitlines() if "|" in line]
+    cost, errors, roofline = (rows[i + 2 : i + 4] for i in (0, 4, 8))
+    assert [row[0] for row in (*cost, *errors, *roofline)] == ["relu", "erf"] * 3
+    assert all(float(row[5]) > 0 for row in cost) and all(float(row[-1]) > 1 for row in roofline)
+    assert all(float(row[5]) < 1e-14 and float(row[6]) < 1e-14 for row in errors)
+    assert "neural-tangents: not measured" in page.read_text() and "old" not in page.read_text()
+
+
+def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("nothing")
+    done = run("derive_duals.py", "step", "--write", str(page))
+    assert done.returncode == 1 and "must have <!-- derived:begin -->" in done.stderr
+    assert page.read_text() == "nothing"
