@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from meanfield.dual import mean as mean
     from meanfield.edge import Critical as Critical
     from meanfield.edge import edge_of_chaos as edge_of_chaos
+    from meanfield.empirical import empirical_kernel as empirical_kernel
     from meanfield.finite import Sample as Sample
     from meanfield.finite import sample as sample
     from meanfield.init import InitScale as InitScale
@@ -130,6 +131,7 @@ _HOMES = {
     "meanfield.predict": ("Posterior", "predict"),
     "meanfield.stored": ("open_kernel", "stored_kernel"),
     "meanfield.stored_solve": ("StoredSolution", "solve_stored"),
+    "meanfield.empirical": ("empirical_kernel",),
     "meanfield.finite": ("Sample", "sample"),
     "meanfield.check": ("Verdict", "check"),
     "meanfield.theory": ("Case", "Prediction", "Theory", "theories", "theory"),

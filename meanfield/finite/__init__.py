@@ -1,14 +1,16 @@
 """Finite random networks: what the theory is checked against."""
 
 from meanfield.finite.networks import Draw, Tape, forward
-from meanfield.finite.observables import empirical_ntk, gradient_profile, grams, inputs
-from meanfield.finite.sample import Sample, draw_many, entropy, sample, stream
+from meanfield.finite.observables import empirical_kernels, empirical_ntk, gradient_profile, grams, inputs
+from meanfield.finite.sample import Sample, draw_many, drawn, entropy, sample, stream
 
 __all__ = [
     "Draw",
     "Sample",
     "Tape",
     "draw_many",
+    "drawn",
+    "empirical_kernels",
     "empirical_ntk",
     "entropy",
     "forward",

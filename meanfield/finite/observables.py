@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.finite.networks import Array, Draw, Pullback, Tape, forward, whole
+from meanfield.finite.networks import Array, Draw, Passage, Pullback, Tape, forward, whole
 from symbolic.networks import Layer
 from symbolic.structure import blocks
 
@@ -69,17 +69,45 @@ def gradient_profile(network: Layer, x: Any, *, width: int, rng: np.random.Gener
 
 def empirical_ntk(network: Layer, x: Any, *, width: int, rng: np.random.Generator, outputs: int = 8) -> Array:
     """Tangent kernel (points, points), all w and beta trained, mean over the first `outputs` neurons."""
+    return empirical_kernels(network, inputs(x), width=width, rng=rng, outputs=outputs)[1]
+
+
+def empirical_kernels(
+    network: Layer,
+    a: Array,
+    b: Array | None = None,
+    *,
+    width: int,
+    rng: np.random.Generator,
+    outputs: int = 1,
+    tangent: bool = True,
+) -> Array:
+    """y y^T/fan and, with `tangent`, the tangent kernel, between the rows of a and of b (None: a itself).
+
+    Shape (1 or 2, len(a), len(b)); one network, the tangent kernel being a mean over its first `outputs` neurons.
+    """
+    left, right = slice(len(a)), slice(0 if b is None else len(a), None)
     tape, count = Tape(), whole("outputs", outputs)
-    y, back = forward(network, inputs(x), Draw(width, rng, tape=tape))
-    points, fan_out = y.shape
-    if count > fan_out:
-        raise ValueError(f"outputs must be at most the network's {fan_out} output neurons, not {count}")
-    # The points do not touch, so one gradient of a neuron at all points is its gradient at each of them.
-    back(np.broadcast_to(np.eye(count, fan_out)[:, None, :], (count, points, fan_out)))
-    kernel = np.zeros((points, points))
+    draw = Draw(width, rng, tape=tape if tangent else None)
+    y, back = forward(network, a if b is None else np.concatenate([a, b]), draw)
+    nngp = y[left] @ y[right].T / y.shape[-1]
+    if not tangent:
+        return nngp[None]
+    if count > y.shape[-1]:
+        raise ValueError(f"outputs must be at most the network's {y.shape[-1]} output neurons, not {count}")
+    # The points do not touch, so one gradient of a neuron at all points is its gradient at each of them; it is the
+    # same at all points, hence an axis of length 1, down to the layer where they first differ.
+    back(np.eye(count, y.shape[-1])[:, None, :])
+    ntk = np.zeros_like(nngp)
     for passage in tape.passages:
-        if passage.gradient is not None:
-            rows = passage.gradient.transpose(1, 0, 2).reshape(points, -1)
-            own = passage.weight_var * (passage.x @ passage.x.T) / passage.fan_in + passage.bias_var
-            kernel += (rows @ rows.T) * own
-    return kernel / count
+        ntk += _share(passage, count, left, right)
+    return np.stack([nngp, ntk / count])
+
+
+def _share(passage: Passage, count: int, left: slice, right: slice) -> Array:
+    """What the weights and biases of one Dense layer add to the tangent kernel, summed over output neurons."""
+    x, g = passage.x, passage.gradient
+    assert g is not None, "the gradient went back through every layer"
+    rows = np.broadcast_to(g, (count, len(x), g.shape[-1])).swapaxes(0, 1).reshape(len(x), -1)
+    own = passage.weight_var * (x[left] @ x[right].T) / passage.fan_in + passage.bias_var
+    return np.asarray((rows[left] @ rows[right].T) * own)

@@ -5,7 +5,7 @@ draws before it, nor on how draws are cut into batches, processes or threads.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +39,7 @@ def stream(seed: Seed, *key: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence(entropy(seed), spawn_key=key)))
 
 
-def draw_many(
+def drawn(
     observe: Callable[[np.random.Generator], Any],
     *,
     width: int,
@@ -47,8 +47,8 @@ def draw_many(
     stop: int,
     seed: Seed,
     threads: int | None = None,
-) -> Array:
-    """observe(rng) for the draws start to stop, stacked: (stop - start, ...)."""
+) -> Iterator[Array]:
+    """observe(rng) for the draws start to stop, in their order."""
     if not 0 <= start < stop:
         raise ValueError(f"draws run from start >= 0 to a later stop, not from {start} to {stop}")
     root, width = entropy(seed), whole("width", width)
@@ -59,11 +59,25 @@ def draw_many(
     # Narrow networks spend their time holding the interpreter lock, where threads only wait for each other.
     default = (os.cpu_count() or 1) if width >= WIDE else 1
     workers = default if threads is None else whole("threads", threads)
-    # The first draw compiles the activations and meets any error, before there are threads.
-    results = [one(start)]
-    # BLAS threads of its own inside each of ours would only fight for the same cores.
+    # BLAS threads of its own inside each of ours would only fight for the same cores; and how BLAS cuts a product
+    # among threads may change its last bits.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
-        return np.stack(results + list(pool.map(one, range(start + 1, stop))))
+        # The first draw compiles the activations and meets any error, before there are threads.
+        yield one(start)
+        yield from pool.map(one, range(start + 1, stop))
+
+
+def draw_many(
+    observe: Callable[[np.random.Generator], Any],
+    *,
+    width: int,
+    start: int,
+    stop: int,
+    seed: Seed,
+    threads: int | None = None,
+) -> Array:
+    """observe(rng) for the draws start to stop, stacked: (stop - start, ...)."""
+    return np.stack(list(drawn(observe, width=width, start=start, stop=stop, seed=seed, threads=threads)))
 
 
 @dataclass(frozen=True, eq=False)
