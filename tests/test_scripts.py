@@ -86,3 +86,12 @@ def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
     done = run("derive_duals.py", "step", "--write", str(page))
     assert done.returncode == 1 and "must have <!-- derived:begin -->" in done.stderr
     assert page.read_text() == "nothing"
+
+
+def test_kernels_of_real_networks_are_timed() -> None:
+    """Narrow networks; five rows of seconds, the memory, and no peer."""
+    done = run("bench_empirical.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith(("| mf", "| floor"))]
+    assert len(rows) == 5 and all(float(cells[2]) > 0 for cells in rows)
+    assert "Peak memory" in done.stdout and "neural-tangents" not in done.stdout

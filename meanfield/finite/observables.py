@@ -16,6 +16,8 @@ from meanfield.finite.networks import Array, Draw, Passage, Pullback, Tape, forw
 from symbolic.networks import Layer
 from symbolic.structure import blocks
 
+TOGETHER = 8  # output neurons whose gradients go back at once: each holds one number for every point and neuron
+
 
 def inputs(x: Any) -> Array:
     """Inputs as a finite matrix (points, features); TypeError or ValueError, with the position, else."""
@@ -95,19 +97,20 @@ def empirical_kernels(
         return nngp[None]
     if count > y.shape[-1]:
         raise ValueError(f"outputs must be at most the network's {y.shape[-1]} output neurons, not {count}")
-    # The points do not touch, so one gradient of a neuron at all points is its gradient at each of them; it is the
-    # same at all points, hence an axis of length 1, down to the layer where they first differ.
-    back(np.eye(count, y.shape[-1])[:, None, :])
     ntk = np.zeros_like(nngp)
-    for passage in tape.passages:
-        ntk += _share(passage, count, left, right)
+    for first in range(0, count, TOGETHER):
+        # The points do not touch, so one gradient of a neuron at all points is its gradient at each of them; it is the
+        # same at all points, hence an axis of length 1, down to the layer where they first differ.
+        back(np.eye(count, y.shape[-1])[first : first + TOGETHER, None, :])
+        for passage in tape.passages:
+            ntk += _share(passage, left, right)
     return np.stack([nngp, ntk / count])
 
 
-def _share(passage: Passage, count: int, left: slice, right: slice) -> Array:
+def _share(passage: Passage, left: slice, right: slice) -> Array:
     """What the weights and biases of one Dense layer add to the tangent kernel, summed over output neurons."""
     x, g = passage.x, passage.gradient
     assert g is not None, "the gradient went back through every layer"
-    rows = np.broadcast_to(g, (count, len(x), g.shape[-1])).swapaxes(0, 1).reshape(len(x), -1)
+    rows = np.broadcast_to(g, (len(g), len(x), g.shape[-1])).swapaxes(0, 1).reshape(len(x), -1)
     own = passage.weight_var * (x[left] @ x[right].T) / passage.fan_in + passage.bias_var
     return np.asarray((rows[left] @ rows[right].T) * own)

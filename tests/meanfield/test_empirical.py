@@ -152,19 +152,19 @@ def test_draws_do_not_depend_on_threads_or_on_how_many_there_are():
     np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-13)
 
 
-def test_memory_is_that_of_the_weights_and_never_of_a_jacobian():
+@pytest.mark.parametrize("outputs, numbers", [(1, 5), (64, 18)])
+def test_memory_is_that_of_the_weights_and_never_of_a_jacobian(outputs, numbers):
     width, points, hidden = 256, 60, 4
     network = mf.Dense(2, 0.1) >> (mf.relu >> mf.Dense(2, 0.1)) ** hidden
     parameters = hidden * width * (width + 1)
     mf.empirical_kernel(network, np.ones((2, 2)), width=8, get="ntk")
     x = np.random.default_rng(0).standard_normal((points, 10))
     tracemalloc.start()
-    mf.empirical_kernel(network, x, width=width, draws=3, get="ntk", threads=1)
+    mf.empirical_kernel(network, x, width=width, draws=3, get="ntk", threads=1, outputs=outputs)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # Weights; at each layer signals, pre-activations and gradients with a temporary beside them.
-    assert peak < 8 * (1.5 * parameters + 8 * hidden * points * width)
-    assert peak < 8 * points * parameters / 10
+    # Weights, and for each point and neuron signals and gradients, those of 8 output neurons at a time.
+    assert peak < 8 * (1.5 * parameters + numbers * hidden * points * width) < 8 * points * parameters / 10
 
 
 # -- the limit -------------------------------------------------------------------------------------------------------
