@@ -5,10 +5,11 @@ Every tile is computed by one thread from its own inputs, so that the number of 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from meanfield.build import Array
 from meanfield.depth import Stage
@@ -46,8 +47,14 @@ def fill(
         return bool(-most <= state.min() and state.max() <= most)
 
     parts = [(first, min(first + rows, len(a))) for first in range(0, len(a), rows)]
-    with threadpool_limits(1, "blas"):
+    with _libraries().limit(limits=1, user_api="blas"):
         return all(gram.run(task, parts[::-1], report))
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Finding the libraries of this process takes a millisecond, longer than a small kernel."""
+    return ThreadpoolController()
 
 
 def _write(tile: Array, out: Any, span: tuple[int, int], *, symmetric: bool) -> None:

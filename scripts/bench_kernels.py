@@ -11,7 +11,6 @@ between the markers kernels:begin and kernels:end of a markdown file.
 """
 
 import argparse
-import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -65,16 +64,11 @@ class Row:
         return self.name != "tanh" or (self.points <= 1000 and self.depth <= 3)
 
 
-def has_dtype() -> bool:
-    return "dtype" in inspect.signature(mf.kernel).parameters
-
-
 def work(name: str, depth: str, weight_var: str, bias_var: str, dtype: str) -> None:
     """This library's worker."""
     dense = mf.Dense(float(weight_var), float(bias_var))
     net = dense >> (mf.activation(FORMULAS.get(name, name)) >> dense) ** int(depth)
-    options = {"dtype": dtype} if has_dtype() else {}
-    serve(lambda x: x, lambda x: mf.kernel(net, x, get=("nngp", "ntk"), **options))
+    serve(lambda x: x, lambda x: mf.kernel(net, x, get=("nngp", "ntk"), dtype=dtype))
 
 
 # -- one row -------------------------------------------------------------------------------------------------------
@@ -181,8 +175,6 @@ def remarks(given: argparse.Namespace, load: float) -> str:
         said.append("Ratios are the peer's over ours. A dash: no peer was run, its quadrature takes too long there.")
     else:
         said.append("neural-tangents: not measured (--peer-python).")
-    if "float32" in given.dtypes and not has_dtype():
-        said.append("No rows in float32: mf.kernel has no dtype.")
     return " ".join(said)
 
 
@@ -214,7 +206,6 @@ def main() -> None:
         for depth in given.depths
         for points in given.sizes
         for dtype in given.dtypes
-        if dtype == "float64" or has_dtype()
     )
     text = f"{report(rows, given.runs, given.peer_python)}\n\n{remarks(given, load)}"
     print(text)

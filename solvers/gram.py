@@ -34,6 +34,8 @@ def row_blocks(rows: int, *, triangle: bool, threads: int) -> list[tuple[int, in
 
 def run(task: Callable[[T], R], parts: Sequence[T], report: Callable[[int, int], object] = lambda *_: None) -> list[R]:
     """What a task gives for every part, on all cores; where one fails what has not begun is given up."""
+    if len(parts) == 1:
+        return [task(parts[0])]
     pool, results = ThreadPoolExecutor(os.cpu_count() or 1), []
     try:
         for future in [pool.submit(task, part) for part in parts]:
