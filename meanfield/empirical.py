@@ -6,6 +6,7 @@ h = sqrt(weight_var/fan_in) w x + sqrt(bias_var) beta, without J. Jacot et al. 2
 is that of Novak, Sohl-Dickstein, Schoenholz 2022 (arXiv 2206.08720).
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,23 +47,28 @@ def empirical_kernel(
     if error and draws < 2:
         raise ValueError("the scatter of a single draw is unknown: error=True needs draws=2 or more")
 
-    tangent, columns = "ntk" in wanted, a if b is None else b
+    tangent = "ntk" in wanted
 
     def observe(rng: np.random.Generator) -> Array:
         return empirical_kernels(net, a, b, width=width, rng=rng, outputs=outputs, tangent=tangent)
 
-    mean, squares = np.zeros((2, 1 + tangent, len(a), len(columns)))
     with progress("networks") as report:
         networks = drawn(observe, width=width, start=0, stop=draws, seed=seed, threads=threads)
-        for count, found in enumerate(networks, 1):
-            step = found - mean
-            mean += step / count
-            squares += step * (found - mean)
-            report(count, draws)
+        mean, squares = _moments(networks, lambda done: report(done, draws))
     index = [KERNELS.index(name) for name in wanted]
+    results: list[Any] = [mean[i] for i in index]
     if error:
-        errors = np.sqrt(squares / (draws - 1) / draws)
-        results: tuple[Any, ...] = tuple((mean[i], errors[i]) for i in index)
-    else:
-        results = tuple(mean[i] for i in index)
-    return results[0] if isinstance(get, str) else results
+        results = [(mean[i], np.sqrt(squares[i] / (draws - 1) / draws)) for i in index]
+    return results[0] if isinstance(get, str) else tuple(results)
+
+
+def _moments(networks: Iterator[Array], report: Callable[[int], None]) -> tuple[Array, Array]:
+    """Mean and centred sum of squares, one network at a time, so that none is kept (Welford 1962)."""
+    mean = next(networks)
+    squares = np.zeros_like(mean)
+    for count, found in enumerate(networks, 2):
+        step = found - mean
+        mean += step / count
+        squares += step * (found - mean)
+        report(count)
+    return mean, squares
