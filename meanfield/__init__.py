@@ -102,6 +102,18 @@ if TYPE_CHECKING:
         RMSNorm as RMSNorm,
     )
     from symbolic.parse import ParseError as ParseError
+    from symbolic.pictures import (
+        AvgPool as AvgPool,
+    )
+    from symbolic.pictures import (
+        Conv as Conv,
+    )
+    from symbolic.pictures import (
+        Flatten as Flatten,
+    )
+    from symbolic.pictures import (
+        GlobalAvgPool as GlobalAvgPool,
+    )
     from symbolic.signals import NoRule as NoRule
 
 __version__ = "0.1.0"
@@ -110,6 +122,7 @@ _HOMES = {
     "symbolic.networks": (
         "Dense", "Dropout", "Identity", "Layer", "LayerNorm", "Pointwise", "RMSNorm",
     ),
+    "symbolic.pictures": ("AvgPool", "Conv", "Flatten", "GlobalAvgPool"),
     "symbolic.signals": ("NoRule",),
     "symbolic.limits": ("derive",),
     "symbolic.parse": ("ParseError",),

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meanfield import layers, tiles
+from meanfield import images, layers, tiles
 from meanfield.build import Array
 from meanfield.depth import stages
 from meanfield.progress import Report, progress
 from solvers import gram
 from solvers.iterate import NotConverged
 from symbolic.networks import Layer
+from symbolic.pictures import is_spatial
 from symbolic.signals import FEATURES, kinds_through
 
 KERNELS = ("nngp", "ntk")
@@ -36,6 +37,9 @@ def kernel(
     client: Any = None,
 ) -> Any:
     """The NNGP or NTK of a network between the rows of x1 and of x2 (points, features).
+
+    Of a network with convolutions or pooling between pictures (points, height, width, channels) or (points, length,
+    channels): (n1, n2) where it ends flat, else all pairs of pixels, (n1, n2, *positions, *positions).
 
     `get` is "nngp", "ntk", or a tuple of both, which gives a tuple in that order. x2=None is x1 with itself: a
     symmetric matrix, and the diagonal of one input with itself (which differs from two equal inputs under dropout).
@@ -67,6 +71,8 @@ def checked(net: Layer, x1: Any, x2: Any, get: Any) -> tuple[Array, Array | None
         raise TypeError(
             f"a kernel is that of a network such as mf.Dense(...) >> mf.relu >> mf.Dense(...), not of {net!r}"
         )
+    if is_spatial(net):
+        return images.checked(net, x1, x2)
     if FEATURES not in kinds_through(net):
         raise ValueError(f"'{net}' starts with an activation, but data are not Gaussian: put a Dense layer first")
     a = data(x1, "x1")
@@ -82,6 +88,8 @@ def entries(
     """The kernels `get` between checked data (n1, features) and (n2, features), each (n1, n2)."""
     wanted = (get,) if isinstance(get, str) else tuple(get)
     limit, columns = "ntk" if "ntk" in wanted else "nngp", a if b is None else b
+    if is_spatial(net):
+        return images.entries(net, a, b, limit, [KERNELS.index(name) for name in wanted], dtype, report)
     through, diagonal = stages(net, _lengths(a), None if b is None else _lengths(b), limit)
     shape, places = (len(a), len(columns)), [KERNELS.index(name) for name in wanted]
     if all(layers.direct(stage, limit, shape[0] * shape[1]) for stage in through):

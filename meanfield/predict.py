@@ -16,9 +16,11 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh, eigvalsh
 from scipy.linalg.lapack import dpocon
 from scipy.special import exprel
 
+from meanfield import images
 from meanfield.build import Array
 from meanfield.kernels import KERNELS, data, kernel
 from symbolic.networks import Layer
+from symbolic.pictures import is_spatial, shape_after
 
 EPS = float(np.finfo(float).eps)
 FOREVER = 1e200  # a finite time after which nothing happens; longer ones would overflow
@@ -90,7 +92,7 @@ def predict(
     Raises ValueError for shapes, t or ridge that do not fit, and for a training kernel that is numerically not
     positive definite where t needs it, with its smallest eigenvalue and a ridge that is enough.
     """
-    x_train, y, x_test = _inputs(x_train, y_train, x_test, get, t, ridge)
+    x_train, y, x_test = _inputs(net, x_train, y_train, x_test, get, t, ridge)
     if cov:
         return _posterior(net, x_train, y, x_test, get, t, ridge)
     trained, _ = _trained(kernel(net, x_train, get=get), t, ridge)
@@ -107,14 +109,13 @@ def _posterior(net: Layer, x_train: Array, y: Array, x_test: Array, get: str, t:
     return Posterior(cross @ trained(y), _covariance(nngp, trained(cross.T), noise), jitter)
 
 
-def _inputs(x_train: Any, y_train: Any, x_test: Any, get: str, t: float, ridge: float) -> tuple[Array, Array, Array]:
-    x_train, x_test = data(x_train, "x_train"), data(x_test, "x_test")
+def _inputs(
+    net: Layer, x_train: Any, y_train: Any, x_test: Any, get: str, t: float, ridge: float
+) -> tuple[Array, Array, Array]:
+    x_train, x_test = _points(net, x_train, x_test)
     y = data(np.atleast_2d(np.asarray(y_train, dtype=np.float64).T).T, "y_train")
     if len(y) != len(x_train):
         raise ValueError(f"x_train and y_train must have the same number of points, not {len(x_train)} and {len(y)}")
-    if x_train.shape[1] != x_test.shape[1]:
-        shapes = f"{x_train.shape[1]} and {x_test.shape[1]}"
-        raise ValueError(f"x_train and x_test must have the same number of features, not {shapes}")
     if not 0 <= ridge < np.inf:
         raise ValueError(f"ridge must be finite and at least 0, not {ridge}")
     if not t >= 0:
@@ -122,6 +123,21 @@ def _inputs(x_train: Any, y_train: Any, x_test: Any, get: str, t: float, ridge: 
     if not isinstance(get, str) or get not in KERNELS:
         raise ValueError(f"a prediction is made with one kernel, 'nngp' or 'ntk', not with {get!r}")
     return x_train, y, x_test
+
+
+def _points(net: Layer, x_train: Any, x_test: Any) -> tuple[Array, Array]:
+    if isinstance(net, Layer) and is_spatial(net):
+        x_train, x_test = images.checked(net, x_train, x_test, ("x_train", "x_test"))
+        if shape_after(net, x_train.shape[1:-1]):
+            raise ValueError(
+                f"outputs are no pictures, as those of '{net}' are: end it with Flatten() or GlobalAvgPool()"
+            )
+        return x_train, x_test
+    x_train, x_test = data(x_train, "x_train"), data(x_test, "x_test")
+    if x_train.shape[1] != x_test.shape[1]:
+        shapes = f"{x_train.shape[1]} and {x_test.shape[1]}"
+        raise ValueError(f"x_train and x_test must have the same number of features, not {shapes}")
+    return x_train, x_test
 
 
 def _trained(gram: Array, t: float, ridge: float) -> tuple[Callable[[Array], Array], float]:

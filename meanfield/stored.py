@@ -64,7 +64,8 @@ def stored_kernel(
     try:
         if not path.exists():
             # What the network itself cannot do is said before anything is written.
-            entries(net, a[:1], None if b is None else b[:1], get)
+            if entries(net, a[:1], None if b is None else b[:1], get)[0].ndim > 2:
+                raise ValueError(f"a stored kernel is a matrix, but '{net}' ends in pictures: end it with Flatten()")
             _create(zarr, path, a, b, terms)
         _same(path, terms)
         store = zarr.open_group(path, mode="r+")
@@ -162,7 +163,7 @@ def _create(zarr: Any, path: Path, a: Array, b: Array | None, terms: dict[str, A
         group = zarr.create_group(draft)
         for name, data in (("x1", a), ("x2", b)):
             if data is not None:
-                chunks = (min(tile, len(data)), data.shape[1])
+                chunks = (min(tile, len(data)), *data.shape[1:])
                 array = _array(zarr, group, name, "float64", data.shape, chunks)
                 for rows in cuts(len(data), chunks[0]):
                     array[rows] = data[rows]

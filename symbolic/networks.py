@@ -14,7 +14,7 @@ from typing import Any
 from sympy import Dummy, Expr, Integer, Max, Min, Rational, Symbol, nan, simplify
 
 from symbolic.functions import X
-from symbolic.signals import FEATURES, GAUSSIAN, NoRule, kind_after, kinds_through
+from symbolic.signals import FEATURES, GAUSSIAN, NoRule, fresh, kind_after, kinds_through, odd
 
 WEIGHT_VAR = Symbol("weight_var", positive=True)
 BIAS_VAR = Symbol("bias_var", nonnegative=True)
@@ -276,15 +276,18 @@ def _(layer: Repeat, kind: str) -> str:
     return reduce(lambda k, _: kind_after(layer.block, k), range(min(layer.times, 2)), kind)
 
 
-def fresh(layer: Layer) -> bool:
-    """Is the output, given the input, independent of it and of mean zero?"""
-    if isinstance(layer, Scale | Repeat):
-        return fresh(layer.layer if isinstance(layer, Scale) else layer.block)
-    if isinstance(layer, Sum):
-        return all(fresh(b) for b in layer.branches)
-    if not isinstance(layer, Chain):
-        return isinstance(layer, Dense)
+for _passive in (Dropout, LayerNorm, RMSNorm):
+    odd.register(_passive)(lambda layer: True)
+odd.register(Pointwise)(lambda layer: layer.odd)
+fresh.register(Dense)(lambda layer: True)
+fresh.register(Scale)(lambda layer: fresh(layer.layer))
+fresh.register(Repeat)(lambda layer: fresh(layer.block))
+fresh.register(Sum)(lambda layer: all(map(fresh, layer.branches)))
+
+
+@fresh.register
+def _(layer: Chain) -> bool:
     *before, last = layer.layers
-    if isinstance(last, Dropout | LayerNorm | RMSNorm) or (isinstance(last, Pointwise) and last.odd):
+    if odd(last):
         return bool(before) and fresh(before[0] if len(before) == 1 else Chain(tuple(before)))
     return fresh(last)

@@ -32,3 +32,15 @@ def kind_after(layer: Any, kind: str) -> str:
     """The kind of signal that leaves the layer when `kind` enters; NoRule where the theory does not apply."""
     known = sorted(c.__name__ for c in kind_after.registry if c is not object)
     raise NoRule(f"nothing is known about the layer '{layer}' ({type(layer).__name__}); known are {', '.join(known)}")
+
+
+@singledispatch
+def fresh(layer: Any) -> bool:
+    """Is the output, given the input, independent of it and of mean zero?"""
+    return False
+
+
+@singledispatch
+def odd(layer: Any) -> bool:
+    """Does the layer send -x to what has the law of -y? Then it leaves a signal fresh."""
+    return False

@@ -26,7 +26,8 @@ Passed = tuple[Array, Pullback]
 
 @dataclass
 class Passage:
-    """One pass through a Dense layer: its input and numbers, and later the gradient at its output."""
+    """One pass through a Dense layer or a filter (points, positions, fan_in): input, numbers, later the gradient at its
+    output."""
 
     x: Array
     weight_var: float

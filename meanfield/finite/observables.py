@@ -2,7 +2,7 @@
 
 Gram matrices y y^T/fan behind each block (nngp); mean squared gradients before each block (gradient); and the
 empirical tangent kernel (ntk), a sum over Dense layers of (g g^T) * (weight_var x x^T/fan_in + bias_var),
-where x is the layer's input and g the gradient of an output neuron at its output.
+where x is the layer's input and g the gradient of an output neuron at its output; of a filter that of its gradients.
 Jacot et al. 2018 (arXiv 1806.07572).
 """
 
@@ -92,6 +92,10 @@ def empirical_kernels(
     tape, count = Tape(), whole("outputs", outputs)
     draw = Draw(width, rng, tape=tape if tangent else None)
     y, back = forward(network, a if b is None else np.concatenate([a, b]), draw)
+    if y.ndim != 2:
+        raise ValueError(
+            f"outputs are no pictures, as those of '{network}' are: end it with Flatten() or GlobalAvgPool()"
+        )
     nngp = y[left] @ y[right].T / y.shape[-1]
     if not tangent:
         return nngp[None]
@@ -108,9 +112,21 @@ def empirical_kernels(
 
 
 def _share(passage: Passage, left: slice, right: slice) -> Array:
-    """What the weights and biases of one Dense layer add to the tangent kernel, summed over output neurons."""
+    """What the weights and biases of one layer add to the tangent kernel, summed over output neurons."""
     x, g = passage.x, passage.gradient
     assert g is not None, "the gradient went back through every layer"
+    if x.ndim == 3:
+        return _share_of_filter(passage, x, g, left, right)
     rows = np.broadcast_to(g, (len(g), len(x), g.shape[-1])).swapaxes(0, 1).reshape(len(x), -1)
     own = passage.weight_var * (x[left] @ x[right].T) / passage.fan_in + passage.bias_var
     return np.asarray((rows[left] @ rows[right].T) * own)
+
+
+def _share_of_filter(passage: Passage, x: Array, g: Array, left: slice, right: slice) -> Array:
+    """The same of a filter, whose gradient is a sum over the positions where it was applied, sum_i g(i) x(i)^T."""
+    share = 0.0
+    for one in np.broadcast_to(g, (len(g), len(x), *g.shape[2:])).reshape(len(g), *x.shape[:2], -1):
+        weights, biases = (one.swapaxes(1, 2) @ x).reshape(len(x), -1), one.sum(axis=1)
+        share += passage.weight_var / passage.fan_in * (weights[left] @ weights[right].T)
+        share += passage.bias_var * (biases[left] @ biases[right].T)
+    return np.asarray(share)

@@ -16,6 +16,7 @@ from symbolic.limits.nngp import Moments, Pair, cross, moments, pair
 from symbolic.limits.ntk import diagonal, tangent
 from symbolic.maps import Map
 from symbolic.networks import Layer, Repeat
+from symbolic.pictures import is_spatial
 from symbolic.signals import FEATURES, GAUSSIAN, NoRule, kinds_through
 from symbolic.structure import blocks
 
@@ -67,6 +68,11 @@ def derive(layer: Layer, limit: str = "nngp") -> Map:
         )
     if not isinstance(layer, Layer):
         raise TypeError(f"a limit is derived of a layer such as mf.tanh >> mf.Dense(), not of {layer!r}")
+    if is_spatial(layer):
+        raise NoRule(
+            f"'{layer}' mixes positions, so that no map of one pair of signals describes it: mf.kernel walks all pairs "
+            "of positions of pictures, mf.spatial_covariance those of a circular block"
+        )
     if GAUSSIAN not in kinds_through(layer):
         readable(layer, FEATURES)
     parts = list(blocks(layer))
