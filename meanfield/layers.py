@@ -12,12 +12,11 @@ import numpy as np
 from meanfield import series
 from meanfield.build import Array, Block
 from meanfield.depth import Stage
+from meanfield.interpolants import interpolant
 from meanfield.progress import Report
 from solvers import chebyshev, gram
-from solvers.iterate import NotConverged
 
-TRUSTED = 1e-8
-FEW = 16  # entries up to which integrals are evaluated one by one: from there on coefficients are cheaper
+Ends = tuple[float, float]
 
 
 def walk(stages: Sequence[Stage], state: Array, limit: str, symmetric: bool, report: Report) -> None:
@@ -39,7 +38,7 @@ def walk(stages: Sequence[Stage], state: Array, limit: str, symmetric: bool, rep
 
 def direct(stage: Stage, limit: str, entries: int) -> bool:
     """Is the stage evaluated at every entry?"""
-    return stage.block.closed(limit) or entries <= FEW
+    return stage.block.closed(limit) or entries <= series.FEW
 
 
 def _gram(stage: Stage, state: Array, limit: str, symmetric: bool) -> None:
@@ -50,51 +49,26 @@ def _gram(stage: Stage, state: Array, limit: str, symmetric: bool) -> None:
 
 
 def _interpolate(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool) -> None:
-    interpolant = _interpolant(block, p, q, state, limit, symmetric)
+    found = interpolant(block, limit, *_ends(block, p, q, state[0], symmetric))
 
     def task(rows: tuple[int, int]) -> None:
-        chebyshev.apply(interpolant, p, q, state, rows, triangle=symmetric)
+        chebyshev.apply(found, p, q, state, rows, triangle=symmetric)
 
     gram.in_threads(task, len(state[0]), triangle=symmetric)
 
 
-def _interpolant(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool) -> chebyshev.Interpolant:
-    """The block's pair map over the norms and angles that occur."""
+def _ends(block: Block, p: Array, q: Array, k: Array, symmetric: bool) -> tuple[Ends, Ends]:
+    """The ends of the variances and of the angles that occur."""
     for name, variances in (("x1", p), ("x2", q)):
         if variances.min() <= 0:
             raise ValueError(
                 f"row {int(variances.argmin())} of {name} is zero, which '{block.layer}' cannot take: "
                 "drop it, or use bias_var > 0"
             )
-    norms = min(p.min(), q.min()), max(p.max(), q.max())
-    cosine = state[0] / np.sqrt(p)[:, None] / np.sqrt(q)[None, :]
+    cosine = k / np.sqrt(p)[:, None] / np.sqrt(q)[None, :]
     if symmetric:
         cosine = cosine[np.tril_indices(len(p), -1)]
     least, most = (float(c) for c in (cosine.min(initial=1.0), cosine.max(initial=-1.0)))
-    angles = np.arccos(min(most, 1.0)), np.arccos(max(least, -1.0))
-    angles = (max(angles[0] - 1e-3, 0.0), min(angles[1] + 1e-3, np.pi))
-
-    def pair_map(p: Array, q: Array, k: Array) -> Array:
-        if limit == "nngp":
-            return _in_threads(block, limit, np.stack([p, q, k], axis=1))
-        zero = _in_threads(block, limit, np.stack([p, q, k, 0 * k], axis=1))
-        one = _in_threads(block, "pullback", np.stack([p, q, k], axis=1))
-        return np.hstack([zero, one])
-
-    found = chebyshev.interpolate(pair_map, norms, angles)
-    if not found.error <= TRUSTED * np.abs(found.coefficients).max():
-        raise NotConverged(
-            f"'{block.layer}' could not be interpolated to {TRUSTED:g}: "
-            f"its means are not smooth enough at variance {norms[1]:.3g}"
-        )
-    return found
-
-
-def _in_threads(block: Block, question: str, states: Array) -> Array:
-    out: dict[int, Array] = {}
-
-    def part(rows: tuple[int, int]) -> None:
-        out[rows[0]] = block(question, states[slice(*rows)])
-
-    gram.in_threads(part, len(states), triangle=False)
-    return np.concatenate([out[first] for first in sorted(out)])
+    angles = float(np.arccos(min(most, 1.0))), float(np.arccos(max(least, -1.0)))
+    norms = float(min(p.min(), q.min())), float(max(p.max(), q.max()))
+    return norms, (max(angles[0] - 1e-3, 0.0), min(angles[1] + 1e-3, np.pi))

@@ -9,16 +9,12 @@ from functools import lru_cache
 from math import ceil, floor, log2, pi
 from threading import RLock
 
-import numpy as np
-
 from meanfield import series
 from meanfield.build import Array, Block
+from meanfield.interpolants import interpolant
 from solvers import chebyshev
-from solvers.iterate import NotConverged
 from symbolic.networks import Layer
 
-TRUSTED = 1e-8
-FEW = 2048  # entries below which integrals are evaluated rather than interpolated
 _ONE_AT_A_TIME = RLock()
 
 
@@ -45,20 +41,5 @@ def _interpolate(block: Block, limit: str, p: Array, q: Array, state: Array, tri
 
 @lru_cache(maxsize=64)
 def _interpolant(layer: Layer, limit: str, low: int, high: int) -> chebyshev.Interpolant:
-    """The block's pair map for variances from 2^low to 2^high."""
-    block = Block(layer)
-
-    def pair_map(p: Array, q: Array, k: Array) -> Array:
-        if limit == "nngp":
-            return block(limit, np.stack([p, q, k], axis=1))
-        zero = block(limit, np.stack([p, q, k, 0 * k], axis=1))
-        one = block("pullback", np.stack([p, q, k], axis=1))
-        return np.hstack([zero, one])
-
-    found = chebyshev.interpolate(pair_map, (2.0**low, 2.0**high), (0.0, pi))
-    if not found.error <= TRUSTED * np.abs(found.coefficients).max():
-        raise NotConverged(
-            f"'{layer}' could not be interpolated to {TRUSTED:g}: "
-            f"its means are not smooth enough at variance {2.0**high:.3g}"
-        )
-    return found
+    """The block's pair map for variances from 2^low to 2^high and all angles."""
+    return interpolant(Block(layer), limit, (2.0**low, 2.0**high), (0.0, pi))

@@ -16,7 +16,8 @@ import numpy as np
 
 from meanfield.build import Array, Block
 from meanfield.finite.networks import number
-from meanfield.pixel_maps import FEW, apply
+from meanfield.pixel_maps import apply
+from meanfield.series import FEW
 from solvers import gram
 from solvers.windows import windowed
 from symbolic.limits import readable

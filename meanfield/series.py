@@ -26,6 +26,7 @@ from symbolic.networks import Layer
 T = TypeVar("T")
 Span = tuple[int, int]
 ROWS = 32  # of a matrix at a time
+FEW = 16  # entries up to which integrals are evaluated one by one: from there on coefficients are cheaper
 SPARE = 0.02  # share of entries that may be integrated one by one
 
 
@@ -72,8 +73,8 @@ class Layered:
     def correlations(self, k: Array, part: Span) -> Array:
         """Those of some rows, up to the last column that matters."""
         stop = part[1] if self.symmetric else len(self.q)
-        span = slice(*part)
-        return np.clip(k[span, :stop] / np.sqrt(self.p[span, None]) / np.sqrt(self.q[:stop]), -1.0, 1.0)
+        root_p, root_q = (np.sqrt(np.where(x > 0, x, np.inf)) for x in (self.p[slice(*part), None], self.q[:stop]))
+        return np.clip(k[slice(*part), :stop] / root_p / root_q, -1.0, 1.0)
 
     def missed(self, k: Array, part: Span) -> int:
         """How many entries of these rows the series does not reach, at most."""
@@ -108,7 +109,7 @@ class Layered:
 def step(block: Block, limit: str, p: Array, q: Array, state: Array, *, symmetric: bool) -> bool:
     """The state behind one layer, in place; False, and nothing done, where the series does not serve."""
     found = update(block.shape, limit)
-    if found is None or not (p.min() > 0 and q.min() > 0):
+    if found is None:
         return False
     largest = _largest(state[0], np.sqrt(p), np.sqrt(q), symmetric)
     sides: dict[Expr, tuple[series.Points, series.Points]] = {}
@@ -142,8 +143,9 @@ def _largest(k: Array, root_p: Array, root_q: Array, symmetric: bool) -> float:
     most = 0.0
     for i in range(len(root_p)):
         row = k[i, :i] if symmetric else k[i]
-        if row.size:
-            most = max(most, float(np.max(np.abs(row) / root_q[: row.size])) / float(root_p[i]))
+        near = root_q[: row.size] > 0
+        if root_p[i] > 0 and near.any():
+            most = max(most, float(np.max(np.abs(row[near]) / root_q[: row.size][near])) / float(root_p[i]))
     return min(1.0, most * (1 + 1e-12) + 1e-9)
 
 

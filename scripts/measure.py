@@ -106,26 +106,6 @@ def _seconds(code: str, cache: str = "") -> float:
     return time.perf_counter() - began
 
 
-def kernels() -> Iterator[Row]:
-    rng = np.random.default_rng(2)
-    for name, points, depths in (
-        *((n, 2000, (3, 10, 64)) for n in ("relu", "erf", "gelu", "sin")),
-        ("tanh", 1000, (3,)),
-    ):
-        for depth in depths:
-            net = mf.Dense(1.5, 0.1) >> (getattr(mf, name) >> mf.Dense(1.5, 0.1)) ** (depth - 1)
-            mf.kernel(net, rng.standard_normal((8, 30)), get=("nngp", "ntk"))
-            walls, cpus = [], []
-            for _ in range(3 if name != "tanh" else 1):
-                x = rng.standard_normal((points, 30))
-                wall, cpu = time.perf_counter(), time.process_time()
-                mf.kernel(net, x, get=("nngp", "ntk"))
-                walls.append(time.perf_counter() - wall)
-                cpus.append(time.process_time() - cpu)
-            pairs = points * (points - 1) / 2 * depth
-            yield name, points, depth, median(walls), median(cpus), median(cpus) / pairs * 1e9
-
-
 # -- verdicts ------------------------------------------------------------------------------------------------------
 
 
@@ -156,10 +136,6 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...], Callable[[], Iterator[Row]]]] = 
     ),
     "duals": ("Duals against mpmath, four random (p, q, k)", ("activation", "how", "worst absolute error"), duals),
     "start_up": ("Start-up, wall seconds of a whole process", ("what", "cold cache", "warm", ""), start_up),
-    "kernels": (
-        "NNGP and NTK, float64, unequal norms, median of three fresh inputs",
-        ("activation", "points", "layers", "wall s", "CPU s", "CPU ns per pair and layer"), kernels,
-    ),
     "verdicts": (
         "Every theory against real networks, margin 2 %, alpha 0.001, and its ten-per-cent twin",
         ("theory", "case", "outcome", "draws", "worst abs(difference)/margin", "s", "twin", "draws", "s"),

@@ -41,7 +41,8 @@ class Points:
 
 
 def points(f: Curve, variances: Array, correlation: float) -> Points:
-    """The coefficients of points with these variances, as many as correlations up to `correlation` can call for."""
+    """The coefficients of points with these variances, as many as correlations up to `correlation` can call for; f(0)
+    alone where the variance is 0."""
     n = min(MOST, mehler.order(np.array([correlation])))
     with np.errstate(divide="ignore"):
         logs = np.log(variances) / WIDTH
@@ -57,9 +58,11 @@ def points(f: Curve, variances: Array, correlation: float) -> Points:
         tails = np.hypot(tables.tail[0, where], tables.tail[1, where]).T / size
         off = np.hypot(*np.linalg.norm(tables.off[:, where], axis=2)) + np.hypot(*tables.error[:, where])
         error = off / size
-    known = where >= 0
-    tails, error = np.where(known, tails, np.inf), np.where(known, error, np.inf)
-    return Points(np.where(known, out, 0.0), np.ascontiguousarray(tails), error)
+    known, constant = where >= 0, variances == 0
+    tails, error = (np.where(known, x, np.where(constant, 0.0, np.inf)) for x in (tails, error))
+    out[:, ~known] = 0.0
+    out[0, constant], tails[0, constant] = f.values(np.zeros(1))[0], 1.0
+    return Points(out, np.ascontiguousarray(tails), error)
 
 
 @cached

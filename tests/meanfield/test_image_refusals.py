@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
+from meanfield import series
 
 CONV, DENSE = mf.Conv(3, weight_var=2, bias_var=0.1), mf.Dense(2, 0.1)
 NET = CONV >> mf.relu >> mf.Flatten() >> DENSE
@@ -117,10 +118,13 @@ def test_a_black_picture_is_no_problem_for_a_closed_activation():
     assert (found[1] == 0).all()
 
 
-def test_a_black_picture_is_refused_where_means_are_integrals():
+def test_a_black_picture_is_a_constant_and_refused_where_a_map_is_interpolated(monkeypatch):
     net = mf.Conv(3, weight_var=2, bias_var=0) >> mf.tanh >> mf.GlobalAvgPool()
     x = np.random.default_rng(0).standard_normal((3, 6, 6, 2))
     x[1] = 0
+    found = mf.kernel(net, x)
+    assert (found[1] == 0).all() and (found[[0, 2], [0, 2]] > 0).all()
+    monkeypatch.setattr(series, "SPARE", -1.0)
     with pytest.raises(ValueError, match=r"a position of some image is zero, .* use bias_var > 0"):
         mf.kernel(net, x)
 

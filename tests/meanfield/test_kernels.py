@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import meanfield as mf
 import solvers.gram
-from meanfield import layers, series, tiles
+from meanfield import interpolants, series, tiles
 from meanfield.build import Block
 from meanfield.depth import stages
 
@@ -197,7 +197,7 @@ def test_an_interpolated_kernel_is_the_series_to_what_it_is_trusted_and_exactly_
     monkeypatch.setattr(series, "SPARE", -1.0)  # nothing is left to the series
     found = mf.kernel(net, x)
     assert (found == found.T).all() and (found != summed).any()
-    np.testing.assert_allclose(found, summed, atol=layers.TRUSTED * summed.max())
+    np.testing.assert_allclose(found, summed, atol=interpolants.TRUSTED * summed.max())
 
 
 @pytest.mark.slow
@@ -214,8 +214,20 @@ def test_an_integrated_kernel_of_few_points(points):
     np.testing.assert_allclose(found, recursion(block, 1, x, 1, 0.1)[0], atol=1e-11)
 
 
-def test_a_zero_row_is_refused_by_an_interpolated_block_without_bias():
-    x = data(64)  # few entries are integrated one by one, where a zero does no harm
+@pytest.mark.parametrize("name", ["tanh", "softplus"])
+def test_a_zero_row_is_a_constant(name):
+    """Against bias 1e-18, which makes it nearly one."""
+    x, phi = data(64), getattr(mf, name)
+    x[2] = x[5] = 0
+    nearly = (mf.Dense(1, b) >> phi >> mf.Dense(1.5, 0.05) for b in (0, 1e-18))
+    found, wanted = (mf.kernel(net, x, get=("nngp", "ntk")) for net in nearly)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8)
+
+
+def test_a_zero_row_is_refused_where_a_map_is_interpolated(monkeypatch):
+    monkeypatch.setattr(series, "SPARE", -1.0)
+    x = data(64)
     x[2] = 0
     with pytest.raises(ValueError, match="row 2 of x1 is zero"):
         mf.kernel(mf.Dense(1, 0) >> mf.tanh >> mf.Dense(1.5, 0.05), x)
