@@ -34,10 +34,5 @@ def interpolant(
 
 
 def _in_threads(block: Block, question: str, states: Array) -> Array:
-    out: dict[int, Array] = {}
-
-    def part(rows: tuple[int, int]) -> None:
-        out[rows[0]] = block(question, states[slice(*rows)])
-
-    gram.in_threads(part, len(states), triangle=False)
-    return np.concatenate([out[first] for first in sorted(out)])
+    parts = gram.in_threads(lambda rows: block(question, states[slice(*rows)]), len(states), triangle=False)
+    return np.concatenate(parts)

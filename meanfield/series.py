@@ -8,6 +8,7 @@ by one; where those are many the caller interpolates instead.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from types import ModuleType
 from typing import TypeVar
 
@@ -128,14 +129,11 @@ def step(block: Block, limit: str, p: Array, q: Array, state: Array, *, symmetri
 
 def _in_parts(task: Callable[[Span], T], rows: int, symmetric: bool) -> list[T]:
     """What the task gives for every few rows, on all cores."""
-    found: dict[int, T] = {}
 
-    def block(span: Span) -> None:
-        for first in range(*span, ROWS):
-            found[first] = task((first, min(first + ROWS, span[1])))
+    def block(span: Span) -> list[T]:
+        return [task((first, min(first + ROWS, span[1]))) for first in range(*span, ROWS)]
 
-    gram.in_threads(block, rows, triangle=symmetric)
-    return [found[first] for first in sorted(found)]
+    return list(chain.from_iterable(gram.in_threads(block, rows, triangle=symmetric)))
 
 
 def _largest(k: Array, root_p: Array, root_q: Array, symmetric: bool) -> float:
@@ -151,14 +149,9 @@ def _largest(k: Array, root_p: Array, root_q: Array, symmetric: bool) -> float:
 
 def _integrate(block: Block, limit: str, at: npt.NDArray[np.intp], before: Array, state: Array) -> None:
     """What the series left, entry by entry."""
-    results = np.empty((len(at), len(state)))
-
-    def part(span: Span) -> None:
-        results[slice(*span)] = block(limit, before[slice(*span)])
-
     if len(at):
-        gram.in_threads(part, len(at), triangle=False)
-        state[:, at[:, 0], at[:, 1]] = results.T
+        parts = gram.in_threads(lambda rows: block(limit, before[slice(*rows)]), len(at), triangle=False)
+        state[:, at[:, 0], at[:, 1]] = np.concatenate(parts).T
 
 
 @lru_cache(maxsize=256)

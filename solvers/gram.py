@@ -46,9 +46,9 @@ def run(task: Callable[[T], R], parts: Sequence[T], report: Callable[[int, int],
     return results
 
 
-def in_threads(task: Callable[[tuple[int, int]], None], rows: int, *, triangle: bool) -> None:
-    """Run a task on every block of rows, on all cores."""
-    run(task, row_blocks(rows, triangle=triangle, threads=os.cpu_count() or 1))
+def in_threads(task: Callable[[tuple[int, int]], R], rows: int, *, triangle: bool) -> list[R]:
+    """What a task gives for every block of rows, on all cores."""
+    return run(task, row_blocks(rows, triangle=triangle, threads=os.cpu_count() or 1))
 
 
 def complete(state: Array, diagonals: Array) -> None:
