@@ -11,7 +11,7 @@ import numpy as np
 
 from meanfield.build import Array, Block
 from symbolic.limits import readable
-from symbolic.networks import Chain, Layer, flat
+from symbolic.networks import Chain, Layer, chain, flat
 from symbolic.signals import FEATURES, GAUSSIAN, kind_after
 from symbolic.structure import blocks
 
@@ -66,13 +66,9 @@ def _cut(layer: Layer, kind: str) -> list[Layer]:
         pending.append(part)
         kind = kind_after(part, kind)
         if kind == GAUSSIAN:
-            found.append(_chain(pending))
+            found.append(chain(pending))
             pending = []
-    return found + ([_chain(pending)] if pending else [])
-
-
-def _chain(parts: list[Layer]) -> Layer:
-    return parts[0] if len(parts) == 1 else Chain(tuple(parts))
+    return found + ([chain(pending)] if pending else [])
 
 
 def _joined(parts: list[Layer]) -> Iterator[tuple[Layer, int]]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meanfield import images, layers, tiles
+from meanfield.blas import one_blas_thread
 from meanfield.build import Array
 from meanfield.depth import stages
 from meanfield.progress import Report, progress
@@ -82,6 +83,7 @@ def checked(net: Layer, x1: Any, x2: Any, get: Any) -> tuple[Array, Array | None
     return a, b
 
 
+@one_blas_thread()
 def entries(
     net: Layer, a: Array, b: Array | None, get: Any, *, dtype: Any = np.float64, report: Report = lambda *_: None
 ) -> tuple[npt.NDArray[Any], ...]:

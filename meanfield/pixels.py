@@ -21,7 +21,7 @@ from meanfield.series import FEW
 from solvers import gram
 from solvers.windows import windowed
 from symbolic.limits import readable
-from symbolic.networks import Chain, Layer, Repeat, Scale, Sum
+from symbolic.networks import Chain, Layer, Repeat, Scale, Sum, chain
 from symbolic.pictures import (
     AvgPool,
     Conv,
@@ -168,8 +168,7 @@ def _steps(layer: Layer, place: Place, wanted: bool) -> Iterator[Step]:
 
 @_steps.register
 def _(layer: Chain, place: Place, wanted: bool) -> Iterator[Step]:
-    runs = (Chain(tuple(run)) if len(run) > 1 else run[0] for run in _runs(layer.layers))
-    return _in_series(list(runs), place, wanted)
+    return _in_series([chain(run) for run in _runs(layer.layers)], place, wanted)
 
 
 @_steps.register

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from sympy import Expr, srepr
-from threadpoolctl import threadpool_limits
 
 from meanfield.build import Array
 from meanfield.kernels import checked, entries, precision
@@ -235,8 +234,7 @@ def fill_tile(place: tuple[int, int], path: Path, net: Layer) -> None:
     a = store["x1"][rows]
     b = None if symmetric and rows == columns else store["x1" if symmetric else "x2"][columns]
     try:
-        with threadpool_limits(1, "blas"):  # the same bits whatever the number of threads
-            found = entries(net, a, b, get, dtype=store.attrs["dtype"])
+        found = entries(net, a, b, get, dtype=store.attrs["dtype"])
     except (ValueError, ArithmeticError) as error:
         error.args = (f"{error} (rows of x1 counted from {rows.start}, of x2 from {columns.start})",)
         raise

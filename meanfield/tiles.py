@@ -5,11 +5,9 @@ Every tile is computed by one thread from its own inputs, so that the number of 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from meanfield.build import Array
 from meanfield.depth import Stage
@@ -47,14 +45,7 @@ def fill(
         return bool(-most <= state.min() and state.max() <= most)
 
     parts = [(first, min(first + rows, len(a))) for first in range(0, len(a), rows)]
-    with _libraries().limit(limits=1, user_api="blas"):
-        return all(gram.run(task, parts[::-1], report))
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """Finding the libraries of this process takes a millisecond, longer than a small kernel."""
-    return ThreadpoolController()
+    return all(gram.run(task, parts[::-1], report))
 
 
 def _write(tile: Array, out: Any, span: tuple[int, int], *, symmetric: bool) -> None:

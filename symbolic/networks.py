@@ -6,6 +6,7 @@ added because their fresh weights make them uncorrelated. What the theory does n
 written down.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from math import isfinite
@@ -221,6 +222,11 @@ def flat(kind: type, layer: Layer) -> tuple[Layer, ...]:
     return tuple(getattr(layer, fields(kind)[0].name)) if isinstance(layer, kind) else (layer,)
 
 
+def chain(parts: Sequence[Layer]) -> Layer:
+    """The layers one behind the other, already known to fit: the inverse of flat(Chain, ...)."""
+    return parts[0] if len(parts) == 1 else Chain(tuple(parts))
+
+
 def _short(value: Any) -> str:
     return f"{float(value):.12g}" if isinstance(value, Expr) and value.is_number else str(value)
 
@@ -289,5 +295,5 @@ fresh.register(Sum)(lambda layer: all(map(fresh, layer.branches)))
 def _(layer: Chain) -> bool:
     *before, last = layer.layers
     if odd(last):
-        return bool(before) and fresh(before[0] if len(before) == 1 else Chain(tuple(before)))
+        return bool(before) and fresh(chain(before))
     return fresh(last)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sympy import Expr, Symbol
 
-from symbolic.networks import Chain, Layer, Pointwise, Repeat, flat
+from symbolic.networks import Chain, Layer, Pointwise, Repeat, chain, flat
 
 
 def blocks(network: Layer) -> Iterator[tuple[Layer, int]]:
@@ -25,7 +25,7 @@ def blocks(network: Layer) -> Iterator[tuple[Layer, int]]:
 
 def _joined(layers: list[Layer]) -> Iterator[tuple[Layer, int]]:
     if layers:
-        yield (layers[0] if len(layers) == 1 else Chain(tuple(layers))), 1
+        yield chain(layers), 1
 
 
 def with_symbols(layer: Layer) -> tuple[Layer, dict[str, Expr]]:

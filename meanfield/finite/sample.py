@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from meanfield.blas import one_blas_thread
 from meanfield.finite.networks import Array, whole
 from meanfield.finite.observables import grams, inputs
 from symbolic.networks import Layer
@@ -59,9 +59,7 @@ def drawn(
     # Narrow networks spend their time holding the interpreter lock, where threads only wait for each other.
     default = (os.cpu_count() or 1) if width >= WIDE else 1
     workers = default if threads is None else whole("threads", threads)
-    # BLAS threads of its own inside each of ours would only fight for the same cores; and how BLAS cuts a product
-    # among threads may change its last bits.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
         # The first draw compiles the activations and meets any error, before there are threads.
         yield one(start)
         yield from pool.map(one, range(start + 1, stop))
