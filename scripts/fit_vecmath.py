@@ -54,9 +54,9 @@ def odd_tail(function: Function) -> Function:
 
 
 def arc_tail(z: Any) -> Any:
-    """(sin x - x cos x)/sin(x)^3 as a function of z = x^2."""
+    """(1 - x cot x)/x^2 as a function of z = x^2."""
     x = mp.sqrt(z)
-    return (mp.sin(x) - x * mp.cos(x)) / mp.sin(x) ** 3
+    return (1 - x * mp.cot(x)) / z
 
 
 def erf_tail(z: Any) -> Any:
@@ -114,8 +114,8 @@ def polynomials() -> dict[str, tuple[str, list[float]]]:
                 fit(odd_tail(mp.atanh), 0, mp.mpf("0.1112"), 9),
             ),
             "arc_tail": (
-                "(sin(t) - t cos(t))/sin(t)^3 at x = t^2 <= 1.44.",
-                fit(arc_tail, 0, mp.mpf("1.45"), 13),
+                "(1 - t cot(t))/t^2 at x = t^2 <= 1.44.",
+                fit(arc_tail, 0, mp.mpf("1.45"), 11),
             ),
         }
         return {name: (law, [float(c) for c in values]) for name, (law, values) in fits.items()}

@@ -35,7 +35,7 @@ _LOADING = RLock()
 
 _HEADER = """\
 from numpy import array
-from solvers.jit import cached, inlined, jit
+from solvers.jit import cached, inlined, jit, wide
 from solvers.quadrature import bounded_pair_mean, checked_mean, checked_pair_mean, mean as bounded_mean
 from solvers.smoothed import bounded_smoothed_mean, checked_smoothed_mean
 """
@@ -51,6 +51,7 @@ def {name}_rows(inputs, out):
 _GRAM = """\
 @cached
 def {name}_gram(p, q, state, params, first, last, triangle):
+    wide()
     layers = p.shape[0]
     for i in range(first, last):
         stop = i if triangle else state.shape[2]

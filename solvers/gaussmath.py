@@ -8,9 +8,10 @@ pq - k^2 by Kahan's two fused products, within an ulp or two.
 import math
 
 import solvers._vecmath_coefficients as fit
-from solvers.vecmath import _balance, _erfcx_half, _fma, atan2, clip1, exp, minimum, word
+from solvers.vecmath import _balance, _erfcx_half, _fma, atan2, clip1, exp, half_turn, minimum, word
 
 ARC_SERIES = 1.2  # below this angle sin - angle cos cancels
+PER_TURN = 1.0 / math.tau
 DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 # 8 Gauss-Legendre nodes, rounded from 40 digits.
 _HALF = (0.1834346424956498, 0.525532409916329, 0.7966664774136267, 0.9602898564975363)
@@ -20,22 +21,22 @@ GAUSS_WEIGHTS = (*_WEIGHT[::-1], *_WEIGHT)
 
 
 @word
-def _opening(p: float, q: float, k: float) -> tuple[float, float, float, float, float]:
-    """c, c k, d = c^2 (pq - k^2), e = c^2 pq and eta: c is a power of two that makes e moderate."""
-    a, b = _balance(p), _balance(q)
-    c = a * b
-    p, q, k = p * a * a, q * b * b, k * c
+def _opening(p: float, q: float, k: float) -> tuple[float, float, float, float, float, float]:
+    """1/a, 1/b, ab k, d = (ab)^2 (pq - k^2), e = (ab)^2 pq and eta: a and b are powers of two that make e moderate."""
+    a, inverse_a = _balance(p)
+    b, inverse_b = _balance(q)
+    p, q, k = p * a * a, q * b * b, k * (a * b)
     square = k * k
     d = _fma(p, q, -square) - _fma(k, k, -square)
     d = 0.0 if d < 0.0 else d
-    return c, k, d, p * q, atan2(math.sqrt(d), -k)
+    return inverse_a, inverse_b, k, d, p * q, half_turn(math.sqrt(d), -k)
 
 
 @word
 def correlation(p: float, q: float, k: float) -> tuple[float, float]:
     """c = k/sqrt(pq), kept within [-1, 1], and s = sqrt(pq - k^2)/sqrt(pq) with all its digits; (0, 1) with a
     constant; NaN and inf stay."""
-    _, k, d, e, _ = _opening(p, q, k)
+    _, _, k, d, e, _ = _opening(p, q, k)
     nothing = e == 0.0
     e = 1.0 if nothing else e
     return (0.0 * k if nothing else clip1(k / math.sqrt(e))), (1.0 if nothing else math.sqrt(d / e))
@@ -52,17 +53,17 @@ def area(p: float, q: float, k: float) -> float:
 @word
 def orthant(p: float, q: float, k: float) -> float:
     """P(u > 0, v > 0) for finite p, q >= 0; 1/4, the mean of H(u) H(v) with H(0) = 1/2, if p or q is 0."""
-    _, k, _, e, eta = _opening(p, q, k)
-    return 0.25 + 0.0 * k if e == 0.0 else eta / math.tau
+    _, _, k, _, e, eta = _opening(p, q, k)
+    return 0.25 + 0.0 * k if e == 0.0 else eta * PER_TURN
 
 
 @word
 def ramp(p: float, q: float, k: float) -> float:
     """E[max(u, 0) max(v, 0)] for finite p, q >= 0."""
-    c, k, d, e, eta = _opening(p, q, k)
-    s = math.sqrt(d)
-    series = s * (d / (1.0 if e == 0.0 else e)) * fit.arc_tail(eta * eta)
-    return (series if eta < ARC_SERIES else s + eta * k) / math.tau / c
+    unit, other, k, d, _, eta = _opening(p, q, k)
+    s, square = math.sqrt(d), eta * eta
+    near = s * (square * fit.arc_tail(square))
+    return (near if eta < ARC_SERIES else s + eta * k) * PER_TURN * unit * other
 
 
 @word

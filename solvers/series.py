@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from solvers import mehler
 from solvers.hermite import Curve
-from solvers.jit import cached, jit
+from solvers.jit import cached, jit, wide
 
 Array = npt.NDArray[np.float64]
 Fields = tuple[Array, Array, Array]
@@ -123,6 +123,7 @@ def missed(rows: tuple[int, int], triangle: bool, rho: Array, f: Fields, g: Fiel
 def sums(rows: tuple[int, int], triangle: bool, rho: Array, f: Fields, g: Fields, out: Array) -> None:
     """Rows of the matrix (rho and out hold those rows alone), below the diagonal if `triangle`; NaN where the bound is
     not met. f and g are the fields of Points."""
+    wide()
     a, tail_a, error_a = f
     b, tail_b, error_b = g
     value = np.empty(STRIP)

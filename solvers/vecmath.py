@@ -29,7 +29,7 @@ TWINS: dict[str, Callable[..., Any]] = {
     **{"asin": np.arcsin, "acos": np.arccos, "atan2": np.arctan2, "erf": math.erf, "erfc": math.erfc},
     "_exp_times": lambda a, b, factor: 0.5 * np.exp(0.5 * (a + b)) * factor * np.exp(0.5 * (a + b)),
     "_fma": lambda a, b, c: float(Fraction(a) * Fraction(b) + Fraction(c)) if math.isfinite(a + b + c) else a * b + c,
-    "_balance": lambda a: 2.0 ** -(max(math.frexp(a)[1], -1021) // 2),
+    "_balance": lambda a: ((x := 2.0 ** -(max(math.frexp(a)[1], -1021) // 2)), 1.0 / x),
 }
 
 
@@ -77,9 +77,10 @@ def _scale(a: float, t: float) -> float:
 
 
 @word
-def _balance(a: float) -> float:
-    """A power of two near 1/sqrt(a), a >= 0."""
-    return _real((1534 - (_bits(a) >> 53)) << 52)
+def _balance(a: float) -> tuple[float, float]:
+    """A power of two near 1/sqrt(a), a >= 0, and its inverse."""
+    half = _bits(a) >> 53
+    return _real((1534 - half) << 52), _real((512 + half) << 52)
 
 
 @word
@@ -167,7 +168,7 @@ def exp_sinh(a: float, b: float) -> float:
 @word
 def exp_cosh(a: float, b: float) -> float:
     size = math.fabs(b)
-    return _exp_times(a, size, 1.0 + exp(-2.0 * size))
+    return _exp_times(a, size, 2.0 + expm1(-2.0 * size))  # like exp_sinh, to share it
 
 
 @word
@@ -248,6 +249,17 @@ def acos(x: float) -> float:
 
 
 @word
+def half_turn(y: float, x: float) -> float:
+    """The angle of (x, y) in [0, pi], y >= 0, |x| + |y| not too large."""
+    run = math.fabs(x)
+    steep = y > run
+    small, large = (run if steep else y), (y if steep else run)
+    wide = small > fit.TAN_PI_8 * large
+    top, bottom = (small - large if wide else small), (small + large if wide else large)
+    return _turned(top / (1.0 if bottom == 0.0 else bottom), wide, steep, x < 0.0)
+
+
+@word
 def atan2(y: float, x: float) -> float:
     """The angle of (x, y) in [-pi, pi]."""
     rise, run = math.fabs(y), math.fabs(x)
@@ -257,11 +269,17 @@ def atan2(y: float, x: float) -> float:
     top = 0.5 * small - 0.5 * large if wide else small
     bottom = 0.5 * small + 0.5 * large if wide else large
     t = (0.0 if small == large else top) / (1.0 if bottom == 0.0 else bottom)
+    return math.copysign(_turned(t, wide, steep, x < 0.0), y)
+
+
+@word
+def _turned(t: float, wide: bool, steep: bool, back: bool) -> float:
+    """The angle in [0, pi] whose octants, and place t = tan of what is left within its own, these are."""
     angle = t + t * (t * t) * fit.atan_tail(t * t)
     quarters = 1.0 if wide else 0.0
     quarters, angle = (2.0 - quarters, -angle) if steep else (quarters, angle)
-    quarters, angle = (4.0 - quarters, -angle) if x < 0.0 else (quarters, angle)
-    return math.copysign(quarters * fit.QUARTER_PI_HIGH + (angle + quarters * fit.QUARTER_PI_LOW), y)
+    quarters, angle = (4.0 - quarters, -angle) if back else (quarters, angle)
+    return quarters * fit.QUARTER_PI_HIGH + (angle + quarters * fit.QUARTER_PI_LOW)
 
 
 @word
