@@ -138,12 +138,16 @@ def _in_parts(task: Callable[[Span], T], rows: int, symmetric: bool) -> list[T]:
 
 def _largest(k: Array, root_p: Array, root_q: Array, symmetric: bool) -> float:
     """The largest |correlation|, and a little more."""
-    most = 0.0
-    for i in range(len(root_p)):
-        row = k[i, :i] if symmetric else k[i]
-        near = root_q[: row.size] > 0
-        if root_p[i] > 0 and near.any():
-            most = max(most, float(np.max(np.abs(row[near]) / root_q[: row.size][near])) / float(root_p[i]))
+    inverse_p, inverse_q = (np.divide(1.0, x, out=np.zeros_like(x), where=x > 0) for x in (root_p, root_q))
+
+    def task(rows: Span) -> float:
+        stop = rows[1] if symmetric else len(inverse_q)
+        sizes = np.abs(k[slice(*rows), :stop]) * inverse_q[:stop]
+        if symmetric:
+            sizes = np.tril(sizes, rows[0] - 1)
+        return float(np.max(sizes * inverse_p[slice(*rows), None]))
+
+    most = max(_in_parts(task, len(root_p), symmetric))
     return min(1.0, most * (1 + 1e-12) + 1e-9)
 
 
