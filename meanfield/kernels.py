@@ -116,6 +116,17 @@ def entries(
     return tuple(found[place] for place in places)
 
 
+def diagonal(net: Layer, x: Any, get: str, *, dtype: Any = np.float64) -> npt.NDArray[Any]:
+    """The diagonal (n,) of kernel(net, x, get=get, dtype=dtype) of points (n, features), without the rest."""
+    a, _ = checked(net, x, None, get)
+    with np.errstate(over="ignore"):
+        found = stages(net, _lengths(a), None, get)[1][-1].astype(dtype)
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found))[0])
+        raise _infinite(net, row, row, dtype)
+    return found
+
+
 def _lengths(x: Array) -> Array:
     return np.asarray((x * x).sum(axis=1) / x.shape[1])
 
@@ -126,10 +137,14 @@ def _finite(net: Layer, kernels: Iterable[npt.NDArray[Any]]) -> None:
         for row, values in enumerate(entries):
             if not np.isfinite(values).all():
                 column = int(np.flatnonzero(~np.isfinite(values))[0])
-                raise NotConverged(
-                    f"the kernel of '{net}' at points ({row}, {column}) is not finite: a mean diverges, could not be "
-                    f"integrated, or is too large for {entries.dtype}"
-                )
+                raise _infinite(net, row, column, entries.dtype)
+
+
+def _infinite(net: Layer, row: int, column: int, dtype: Any) -> NotConverged:
+    return NotConverged(
+        f"the kernel of '{net}' at points ({row}, {column}) is not finite: a mean diverges, could not be integrated, "
+        f"or is too large for {np.dtype(dtype)}"
+    )
 
 
 def precision(given: Any) -> Any:
