@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meanfield import sklearn as sklearn
+    from meanfield import torch as torch
     from meanfield.batchnorm import BatchGrowth as BatchGrowth
     from meanfield.batchnorm import batchnorm as batchnorm
     from meanfield.check import Verdict as Verdict
@@ -152,7 +153,7 @@ _HOMES = {
     "meanfield.width": ("FiniteWidth", "finite_width"),
     "meanfield.batchnorm": ("BatchGrowth", "batchnorm"),
 }  # fmt: skip
-_FACES = ("sklearn",)  # modules, each for the users of another package, which an extra brings
+_FACES = ("sklearn", "torch")  # modules, each for the users of another package, which an extra brings
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 ACTIVATIONS = (

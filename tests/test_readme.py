@@ -21,6 +21,12 @@ def test_python_blocks_run(name: str, block: str) -> None:
     exec(compile(block, name, "exec"), {"__name__": "__main__"})
 
 
+@pytest.mark.parametrize(("name", "block"), fenced("python gpytorch"), ids=lambda v: v if len(v) < 40 else "")
+def test_blocks_that_need_gpytorch_run_where_it_is_installed(name: str, block: str) -> None:
+    pytest.importorskip("gpytorch")
+    exec(compile(block, name, "exec"), {"__name__": "__main__"})
+
+
 COMMANDS = [line for _, block in fenced("bash") for line in block.splitlines() if line.startswith("meanfield ")]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import meanfield as mf
 
-HEAVY = ("sympy", "numba", "numpy", "scipy", "matplotlib", "sklearn", "rich", "typer")
+HEAVY = ("sympy", "numba", "numpy", "scipy", "matplotlib", "sklearn", "torch", "gpytorch", "rich", "typer")
 
 
 def python(code):
@@ -29,6 +29,14 @@ def test_every_public_name_resolves(name):
 def test_a_face_for_another_package_is_loaded_when_it_is_named():
     code = "import sys, meanfield as mf; print('sklearn' in dir(mf), mf.sklearn.InfiniteWidthKernel().depth)"
     assert python(code) == "True 3"
+
+
+@pytest.mark.parametrize(("face", "package"), [("sklearn", "sklearn"), ("torch", "gpytorch"), ("torch", "torch")])
+def test_without_its_package_a_face_names_its_extra(face, package):
+    code = f"import sys; sys.modules[{package!r}] = None; import meanfield as mf; mf.{face}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    extra = {"sklearn": "sklearn", "torch": "gpytorch"}[face]
+    assert f"pip install 'meanfield-calculator[{extra}]'" in done.stderr.splitlines()[-1]
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -1,8 +1,6 @@
 """The scikit-learn kernel: the laws that scikit-learn asks of its own kernels, and its estimators at work."""
 
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -216,9 +214,3 @@ def test_refusals_wait_for_the_call(change, error, message, call):
 def test_a_gradient_between_two_sets_of_points_is_refused():
     with pytest.raises(ValueError, match="leave Y out"):
         InfiniteWidthKernel()(X, Y, eval_gradient=True)
-
-
-def test_without_scikit_learn_the_extra_is_named():
-    code = "import sys; sys.modules['sklearn'] = None; import meanfield.sklearn"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'meanfield-calculator[sklearn]'" in done.stderr.splitlines()[-1]
