@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from meanfield.width import finite_width as finite_width
     from solvers.iterate import NotConverged as NotConverged
     from symbolic.activations import activation as activation
+    from symbolic.attention import Attention as Attention
     from symbolic.critical import NoEdge as NoEdge
     from symbolic.growth import Divergent as Divergent
     from symbolic.growth import NotReal as NotReal
@@ -123,6 +124,7 @@ _HOMES = {
     "symbolic.networks": (
         "Dense", "Dropout", "Identity", "Layer", "LayerNorm", "Pointwise", "RMSNorm",
     ),
+    "symbolic.attention": ("Attention",),
     "symbolic.pictures": ("AvgPool", "Conv", "Flatten", "GlobalAvgPool"),
     "symbolic.signals": ("NoRule",),
     "symbolic.limits": ("derive",),
