@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from solvers import vecmath
-from solvers.jit import OPTIONS, inlined
+from solvers.jit import OPTIONS, inlined, wide
 
 SIZE, TIMES, TRIALS = 512, 20000, 5  # a strip that stays in the first cache; some milliseconds
 
@@ -48,6 +48,7 @@ def bare(name: str) -> float:
 
     @njit(**OPTIONS)
     def loop(x: np.ndarray, total: np.ndarray, times: int) -> None:
+        wide()
         for _ in range(times):
             for i in range(x.size):
                 total[i] += function(x[i])
