@@ -59,6 +59,12 @@ class Expectation:
         value, bound = self._closed(rows, error) if self.tier == CLOSED else self._integrated(rows)
         return sound(str(self.mean), ", ".join(s.name for s in self.law), rows, value), bound
 
+    def integral_errors(self, columns: Sequence[Array]) -> Array:
+        """Bounds on how far the mean is off where the compiled update of a block integrates it; 0 for a formula."""
+        if self.tier == CLOSED:
+            return np.zeros(len(columns[0]))
+        return integrated(_integral(self, True).bounded_rows, np.stack(columns, axis=1))[1]
+
     @property
     def _inside(self) -> list[Expr]:
         return [f.expr for f in self.mean.args[: 1 if isinstance(self.mean, Mean) else 2]]

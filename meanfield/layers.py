@@ -24,14 +24,14 @@ def walk(stages: Sequence[Stage], state: Array, limit: str, symmetric: bool, rep
     done, total = 0, sum(len(stage.p) for stage in stages)
     for stage in stages:
         if direct(stage, limit, state[0].size):
-            _gram(stage, state, limit, symmetric)
+            evaluate(stage, state, limit, symmetric)
             done += len(stage.p)
             report(done, total)
             continue
         # A formula is walked through all its layers at once, coefficients and interpolants are made anew for each.
         for p, q in zip(stage.p, stage.q, strict=True):
             if not series.step(stage.block, limit, p, q, state, symmetric=symmetric):
-                _interpolate(stage.block, p, q, state, limit, symmetric)
+                interpolate(stage.block, p, q, state, limit, symmetric)
             done += 1
             report(done, total)
 
@@ -41,20 +41,24 @@ def direct(stage: Stage, limit: str, entries: int) -> bool:
     return stage.block.closed(limit) or entries <= series.FEW
 
 
-def _gram(stage: Stage, state: Array, limit: str, symmetric: bool) -> None:
+def evaluate(stage: Stage, state: Array, limit: str, symmetric: bool) -> None:
+    """The state behind the stage, every entry by the compiled update, in place."""
+
     def task(rows: tuple[int, int]) -> None:
         stage.block.gram(limit, stage.p, stage.q, state, rows, triangle=symmetric)
 
     gram.in_threads(task, len(state[0]), triangle=symmetric)
 
 
-def _interpolate(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool) -> None:
+def interpolate(block: Block, p: Array, q: Array, state: Array, limit: str, symmetric: bool) -> float:
+    """The state behind one layer, every entry interpolated, in place; the error of the interpolant."""
     found = interpolant(block, limit, *_ends(block, p, q, state[0], symmetric))
 
     def task(rows: tuple[int, int]) -> None:
         chebyshev.apply(found, p, q, state, rows, triangle=symmetric)
 
     gram.in_threads(task, len(state[0]), triangle=symmetric)
+    return found.error
 
 
 def _ends(block: Block, p: Array, q: Array, k: Array, symmetric: bool) -> tuple[Ends, Ends]:

@@ -109,9 +109,16 @@ class Layered:
 
 def step(block: Block, limit: str, p: Array, q: Array, state: Array, *, symmetric: bool) -> bool:
     """The state behind one layer, in place; False, and nothing done, where the series does not serve."""
+    return advanced(block, limit, p, q, state, symmetric=symmetric) is not None
+
+
+def advanced(
+    block: Block, limit: str, p: Array, q: Array, state: Array, *, symmetric: bool
+) -> npt.NDArray[np.intp] | None:
+    """`step` that tells the positions (entries, 2) that were integrated one by one; None where it does not serve."""
     found = update(block.shape, limit)
     if found is None:
-        return False
+        return None
     largest = _largest(state[0], np.sqrt(p), np.sqrt(q), symmetric)
     sides: dict[Expr, tuple[series.Points, series.Points]] = {}
     for body in {f for pair in found.means for f in pair}:
@@ -120,11 +127,11 @@ def step(block: Block, limit: str, p: Array, q: Array, state: Array, *, symmetri
     layer = Layered(block, limit, found, p, q, sides, symmetric)
     missed = _in_parts(lambda part: layer.missed(state[0], part), len(p), symmetric)
     if sum(missed) > SPARE * len(p) * len(q) / (2 if symmetric else 1):
-        return False
+        return None
     skipped = _in_parts(lambda part: layer.advance(state, part), len(p), symmetric)
     at, before = (np.concatenate(x) for x in zip(*skipped, strict=True))
     _integrate(block, limit, at, before, state)
-    return True
+    return at
 
 
 def _in_parts(task: Callable[[Span], T], rows: int, symmetric: bool) -> list[T]:
