@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from meanfield import images, layers, tiles
+from meanfield import bounded, images, layers, tiles
 from meanfield.blas import one_blas_thread
 from meanfield.build import Array
 from meanfield.depth import stages
@@ -21,7 +21,7 @@ from solvers import gram
 from solvers.iterate import NotConverged
 from symbolic.networks import Layer
 from symbolic.pictures import is_spatial
-from symbolic.signals import FEATURES, kinds_through
+from symbolic.signals import FEATURES, NoRule, kinds_through
 
 KERNELS = ("nngp", "ntk")
 TYPES = ("float64", "float32")
@@ -36,6 +36,7 @@ def kernel(
     dtype: Any = np.float64,
     out: Any = None,
     client: Any = None,
+    error: bool = False,
 ) -> Any:
     """The NNGP or NTK of a network between the rows of x1 and of x2 (points, features).
 
@@ -46,11 +47,21 @@ def kernel(
     symmetric matrix, and the diagonal of one input with itself (which differs from two equal inputs under dropout).
     dtype=np.float32 rounds entries, computed in float64, when they are stored: half the memory, at no loss in depth.
     `out`, a path, streams the entries into a Zarr store there, with the workers of `client` if that is given: see
-    mf.stored_kernel. Raises ValueError for shapes that do not fit, entries that are not finite (with their position)
-    or networks without all their numbers; NoRule for networks that cannot start from data; NotConverged where a mean
-    cannot be integrated.
+    mf.stored_kernel.
+
+    error=True gives (kernel, bounds) in the place of each kernel, bounds of its shape: |entry - limit| <= bound for the
+    network with these float64 data and numbers. Proved: how errors grow from layer to layer (to first order in errors
+    of variances, with 1 % room), what a truncated series lacks. Estimated: rounding, as a multiple of the unit roundoff
+    for each layer; integrals and interpolants, by their own error estimates. Takes 1.5 times as long
+    as a kernel of series, 15 to 40 times as long as one of formulas.
+
+    Raises ValueError for shapes that do not fit, entries that are not finite (with their position), networks without
+    all their numbers, or error=True with out=; NoRule for networks that cannot start from data, and where no bound is
+    known (pictures, the NTK of an activation that jumps); NotConverged where a mean cannot be integrated.
     """
     kind = precision(dtype)
+    if error and (out is not None or client is not None):
+        raise ValueError("error=True bounds kernels in memory alone, not those that out= and client= write to a store")
     if out is not None:
         from meanfield.stored import stored_kernel
 
@@ -59,7 +70,7 @@ def kernel(
         raise ValueError("client= needs out=, the path of the store that its workers write to")
     a, b = checked(net, x1, x2, get)
     with progress("kernel") as report:
-        found = entries(net, a, b, get, dtype=kind, report=report)
+        found = (bounded_entries if error else entries)(net, a, b, get, dtype=kind, report=report)
     return found[0] if isinstance(get, str) else found
 
 
@@ -125,6 +136,30 @@ def diagonal(net: Layer, x: Any, get: str, *, dtype: Any = np.float64) -> npt.ND
         row = int(np.flatnonzero(~np.isfinite(found))[0])
         raise _infinite(net, row, row, dtype)
     return found
+
+
+@one_blas_thread()
+def bounded_entries(
+    net: Layer, a: Array, b: Array | None, get: Any, *, dtype: Any = np.float64, report: Report = lambda *_: None
+) -> tuple[tuple[npt.NDArray[Any], npt.NDArray[Any]], ...]:
+    """The kernels `get` between checked data, each with bounds on the errors of its entries; NoRule for pictures."""
+    wanted = (get,) if isinstance(get, str) else tuple(get)
+    if is_spatial(net):
+        raise NoRule(
+            f"no bound is known on the error of the kernel of '{net}': it walks all pairs of positions, and the rules "
+            "for errors are those of layers on vectors. Leave out error=True"
+        )
+    limit = "ntk" if "ntk" in wanted else "nngp"
+    through, diagonal = stages(net, _lengths(a), None if b is None else _lengths(b), limit)
+    state, off = bounded.walk(through, a, b, diagonal, limit, report)
+    found = []
+    for place in (KERNELS.index(name) for name in wanted):
+        with np.errstate(over="ignore"):
+            values = state[place].astype(dtype, copy=False)
+        lost = 0.5 * np.finfo(dtype).eps * np.abs(state[place]) if values.dtype != state.dtype else 0.0
+        found.append((values, np.nextafter((off[place] + lost).astype(dtype), dtype.type(np.inf), dtype=dtype)))
+    _finite(net, (values for values, _ in found))
+    return tuple(found)
 
 
 def _lengths(x: Array) -> Array:
