@@ -51,8 +51,15 @@ if TYPE_CHECKING:
     from meanfield.predict import predict as predict
     from meanfield.rigorous import Ball as Ball
     from meanfield.rigorous import NotCertified as NotCertified
+    from meanfield.shaped_attention import ShapedPaths as ShapedPaths
+    from meanfield.shaped_attention import ShapedSDE as ShapedSDE
+    from meanfield.shaped_attention import shaped_attention as shaped_attention
+    from meanfield.shaped_masks import ShapedMasks as ShapedMasks
+    from meanfield.shaped_masks import shaped_masks as shaped_masks
     from meanfield.shaping import Shaped as Shaped
     from meanfield.shaping import shape_activation as shape_activation
+    from meanfield.spectrum import AttentionSpectrum as AttentionSpectrum
+    from meanfield.spectrum import attention_spectrum as attention_spectrum
     from meanfield.stored import open_kernel as open_kernel
     from meanfield.stored import stored_kernel as stored_kernel
     from meanfield.stored_solve import StoredSolution as StoredSolution
@@ -154,6 +161,9 @@ _HOMES = {
     "meanfield.plot": ("plot",),
     "meanfield.width": ("FiniteWidth", "finite_width"),
     "meanfield.batchnorm": ("BatchGrowth", "batchnorm"),
+    "meanfield.shaped_attention": ("ShapedPaths", "ShapedSDE", "shaped_attention"),
+    "meanfield.shaped_masks": ("ShapedMasks", "shaped_masks"),
+    "meanfield.spectrum": ("AttentionSpectrum", "attention_spectrum"),
 }  # fmt: skip
 _FACES = ("sklearn", "torch")  # modules, each for the users of another package, which an extra brings
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

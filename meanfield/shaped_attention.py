@@ -63,13 +63,14 @@ class ShapedPaths:
         if left or exploded:
             raise NotConverged(
                 f"{exploded} of {len(self.V)} paths exploded and {left} left the covariances before T = "
-                f"{self.times[-1]:g}: take a shorter T or a larger tau, more steps for the latter, or look at .alive and "
-                ".correlations, since E V need not exist"
+                f"{self.times[-1]:g}: take a shorter T or a larger tau, more steps for the latter, or look at "
+                ".alive and .correlations, since E V need not exist"
             )
 
     def __str__(self) -> str:
         _, times, m, _ = self.V.shape
-        return f"{len(self.V)} paths of {m} tokens in {times - 1} steps to T = {self.times[-1]:g}; {self.alive[-1]:.4g} alive"
+        ran = f"{len(self.V)} paths of {m} tokens in {times - 1} steps to T = {self.times[-1]:g}"
+        return f"{ran}; a share of {self.alive[-1]:.4g} arrived"
 
     __repr__ = __str__
 

@@ -125,4 +125,3 @@ def _mean(expression: Expr, noise: Noise) -> Expr:
         elif len(drawn) == 2 and drawn[0][0] == drawn[1][0]:
             total += coefficient * noise[drawn[0][0]][1][(*drawn[0][1], *drawn[1][1])]
     return total
-

@@ -1,8 +1,8 @@
 """Finite shaped attention X' = sqrt(1 - gamma^2) X + gamma A X W/sqrt(n), A = 1 + softmax(Y/tau) - 1/m, of m tokens.
 
 Y = X W_Q W_K^T X^T/n, tau = tau_0 sqrt(n n_k). From real weights, or many layers at once from their exact law: rotated
-into X = sqrt(n) (L, 0), L L^T = V, a network meets m rows of W only; W = (Z, Z') with m columns Z, of which Z' Z'^T is
-a Wishart matrix, drawn as R R^T (Bartlett 1933), and so is that of W_Q. H stands for X W/sqrt(n), with columns (L Z, L R).
+into X = sqrt(n) (L, 0), L L^T = V, a network meets m rows of W only, (Z, Z') with m columns Z, of which Z' Z'^T is a
+Wishart matrix, drawn as R R^T (Bartlett 1933), and so is that of W_Q. H = (L Z, L R) stands for X W/sqrt(n).
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
-"""Noci, Li, Li, He, Hofmann, Maddison, Roy 2023, The shaped transformer: attention models in the infinite depth-and-width
-limit, arXiv 2306.17759.
+"""Noci, Li, Li, He, Hofmann, Maddison, Roy 2023, The shaped transformer: attention models in the infinite
+depth-and-width limit, arXiv 2306.17759.
 
 One layer of shaped attention moves the Gram V of tokens by b(V)/n on average, with the covariance Sigma(V)/n. Model
 recalled, not re-read in the paper; b and Sigma are derived here (`symbolic.shaped`). Real softmax; weights from their
-exact law. Of the move, what has mean zero whatever the attention is taken out (of V' with A = 1) and layers with W_Q and
--W_Q are averaged: b is 1/sqrt(n) of the noise.
+exact law. b/n is 1/sqrt(n) of the noise: from each move that of the same layer without attention is subtracted, whose
+mean is exactly 0, and layers with W_Q and with -W_Q are averaged.
 """
 
 import numpy as np
