@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from meanfield.build import Array
-from meanfield.convolution import covariance
 from meanfield.finite.convolutions import finite
 from meanfield.finite.networks import number, whole
 from meanfield.finite.sample import Seed, stream
 from solvers import shaped
 from solvers.iterate import NotConverged
 from symbolic.shaped import ShapedAttention
+
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,5 +139,12 @@ def _grams(V: Any) -> Array:
     array = finite(V, "V")
     if array.ndim < 2 or array.shape[-1] != array.shape[-2] or 0 in array.shape:
         raise ValueError(f"V holds covariances of m tokens in the shape (..., m, m), not {array.shape}")
-    flat = array.reshape(-1, *array.shape[-2:])
-    return np.stack([covariance(each, 1)[0] for each in flat]).reshape(array.shape)
+    largest = np.abs(array).max(axis=(-2, -1))
+    skew = np.abs(array - np.swapaxes(array, -2, -1)).max(axis=(-2, -1))
+    smallest = np.linalg.eigvalsh(array)[..., 0]
+    if (skew > ROUNDING * largest).any() or (smallest < -ROUNDING * largest).any():
+        raise ValueError(
+            f"V must be symmetric and positive semidefinite, but differs from its transpose by {skew.max():.3g} and has "
+            f"the eigenvalue {smallest.min():.6g}"
+        )
+    return np.asarray((array + np.swapaxes(array, -2, -1)) / 2)

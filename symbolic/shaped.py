@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from typing import Any
 
-from sympy import Expr, Matrix, MutableDenseMatrix, Poly, Rational, Symbol, exp, symbols
+from sympy import Expr, Matrix, MutableDenseMatrix, Rational, Symbol, exp, symbols
 
 from symbolic.networks import Layer, quantity
 
@@ -96,8 +97,8 @@ def shaped_limit(layer: ShapedAttention, tokens: int = 2) -> ShapedLimit:
     second += second.T + gamma**2 * one * gram * one.T
     noise = {"y": (y, _independent(gram)), "K": (K, _independent(gram)), "S": (S, _wishart(gram))}
     drift = second.applyfunc(lambda e: _mean(e, noise).expand())
-    pairs = upper(m)
-    diffusion = {(*p, *q): _mean(first[p] * first[q], noise).expand() for p in pairs for q in pairs if p <= q}
+    pairs, slopes = upper(m), {p: _slopes(first[p], noise) for p in upper(m)}
+    diffusion = {(*p, *q): _covariance(slopes[p], slopes[q], noise) for p in pairs for q in pairs if p <= q}
     return ShapedLimit(layer, gram, drift, diffusion | {(*k[2:], *k[:2]): v for k, v in diffusion.items()})
 
 
@@ -114,14 +115,22 @@ def _wishart(gram: MutableDenseMatrix) -> dict[tuple[int, ...], Expr]:
     return {i: isserlis(i, gram) - gram[i[:2]] * gram[i[2:]] for i in product(range(gram.rows), repeat=4)}
 
 
-def _mean(expression: Expr, noise: Noise) -> Expr:
-    """E of a polynomial of degree two; noise of different kinds is uncorrelated (K is odd in W, S even)."""
-    where = {v: (kind, divmod(i, M.cols)) for kind, (M, _) in noise.items() for i, v in enumerate(M)}
-    polynomial, total = Poly(expression, *where), Rational(0)
-    for powers, coefficient in polynomial.terms():
-        drawn = [where[v] for v, power in zip(polynomial.gens, powers, strict=True) for _ in range(power)]
-        if len(drawn) == 0:
-            total += coefficient
-        elif len(drawn) == 2 and drawn[0][0] == drawn[1][0]:
-            total += coefficient * noise[drawn[0][0]][1][(*drawn[0][1], *drawn[1][1])]
+def _slopes(linear: Expr, noise: Noise) -> list[tuple[str, tuple[int, int], Expr]]:
+    """The kind, place and coefficient of each noise in a form linear in it."""
+    places = ((kind, divmod(i, M.cols), linear.diff(v)) for kind, (M, _) in noise.items() for i, v in enumerate(M))
+    return [place for place in places if place[2] != 0]
+
+
+def _covariance(left: Any, right: Any, noise: Noise) -> Expr:
+    """That of two linear forms; noise of different kinds is uncorrelated (K is odd in W, S even)."""
+    terms = (c * d * noise[kind][1][(*i, *j)] for kind, i, c in left for other, j, d in right if kind == other)
+    return sum(terms, Rational(0)).expand()
+
+
+def _mean(quadratic: Expr, noise: Noise) -> Expr:
+    """E of a quadratic form."""
+    total = Rational(0)
+    for kind, i, form in _slopes(quadratic, noise):
+        terms = (c * noise[kind][1][(*i, *j)] for other, j, c in _slopes(form, noise) if kind == other)
+        total += sum(terms, Rational(0)) / 2
     return total
