@@ -41,7 +41,7 @@ class CausalStep:
     @property
     def update(self) -> tuple[Expr, ...]:
         """The entries on and below the diagonal, row by row."""
-        return tuple(self.attention[i, j] for i in range(self.attention.rows) for j in range(i + 1))
+        return tuple(simplify(self.attention[i, j]) for i in range(self.attention.rows) for j in range(i + 1))
 
 
 def kernel(kind: str, parameter: Expr, tokens: int) -> MutableDenseMatrix:
@@ -58,4 +58,4 @@ def causal_step(layer: CausalAttention, tokens: int = 2) -> CausalStep:
     name = "rho" if layer.kind == "u-spa" else "a"
     before, after = Symbol(name, positive=True), Symbol(f"{name}'", positive=True)
     old, new = (kernel(layer.kind, v, tokens).cholesky(hermitian=False) for v in (before, after))
-    return CausalStep(layer, (new * old.inv()).applyfunc(simplify))
+    return CausalStep(layer, old.T.upper_triangular_solve(new.T).T)

@@ -96,8 +96,9 @@ def shaped_limit(layer: ShapedAttention, tokens: int = 2) -> ShapedLimit:
     second = gamma * (skip * one * K.T + gamma * (two * gram + one * S))
     second += second.T + gamma**2 * one * gram * one.T
     noise = {"y": (y, _independent(gram)), "K": (K, _independent(gram)), "S": (S, _wishart(gram))}
-    drift = second.applyfunc(lambda e: _mean(e, noise).expand())
-    pairs, slopes = upper(m), {p: _slopes(first[p], noise) for p in upper(m)}
+    pairs = upper(m)
+    means, slopes = {p: _mean(second[p], noise) for p in pairs}, {p: _slopes(first[p], noise) for p in pairs}
+    drift = Matrix(m, m, lambda a, b: means[min(a, b), max(a, b)])
     diffusion = {(*p, *q): _covariance(slopes[p], slopes[q], noise) for p in pairs for q in pairs if p <= q}
     return ShapedLimit(layer, gram, drift, diffusion | {(*k[2:], *k[:2]): v for k, v in diffusion.items()})
 
@@ -131,6 +132,6 @@ def _mean(quadratic: Expr, noise: Noise) -> Expr:
     """E of a quadratic form."""
     total = Rational(0)
     for kind, i, form in _slopes(quadratic, noise):
-        terms = (c * noise[kind][1][(*i, *j)] for other, j, c in _slopes(form, noise) if kind == other)
-        total += sum(terms, Rational(0)) / 2
-    return total
+        alike = {kind: noise[kind]}
+        total += sum((c * noise[kind][1][(*i, *j)] for _, j, c in _slopes(form, alike)), Rational(0)) / 2
+    return total.expand()
