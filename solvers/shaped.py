@@ -71,19 +71,26 @@ def _factor(V: Array, L: Array) -> bool:
 
 
 @jit
-def _noise(V: Array, L: Array, gamma: float, tau: float, rng: Any) -> Array:
-    """N of one step; N + N^T has the covariance Sigma(V)."""
+def _noise(V: Array, L: Array, gamma: float, tau: float, rng: Any, buffer: Array, N: Array) -> None:
+    """N of one step; N + N^T has the covariance Sigma(V). Loops, as a library's products of small matrices cost more."""
     m = V.shape[0]
-    plain, scores = rng.standard_normal((m, m)), rng.standard_normal((m, m))
-    rows = np.empty((m, m))  # L^T C V/(m tau), columns of V without their mean
+    plain, scores = gamma * np.sqrt(1.0 - gamma**2 / 2.0), gamma**2 / (m * tau)
+    rows, inner = buffer[0], buffer[1]
     for b in range(m):
         mean = V[:, b].mean()
         for d in range(m):
-            rows[d, b] = 0.0
+            rows[d, b] = inner[d, b] = N[d, b] = 0.0
             for a in range(d, m):
-                rows[d, b] += L[a, d] * (V[a, b] - mean) / (m * tau)
-    inner = gamma * np.sqrt(1.0 - gamma**2 / 2.0) * (plain @ L.T) + gamma**2 * (scores @ rows)
-    return L @ inner
+                rows[d, b] += scores * L[a, d] * (V[a, b] - mean)  # gamma^2 L^T C V/(m tau)
+    for a in range(m):
+        for d in range(m):
+            one, two = plain * rng.standard_normal(), rng.standard_normal()
+            for b in range(m):
+                inner[a, b] += one * (L[b, d] if d <= b else 0.0) + two * rows[d, b]
+    for a in range(m):
+        for d in range(a + 1):
+            for b in range(m):
+                N[a, b] += L[a, d] * inner[d, b]
 
 
 @jit
@@ -109,7 +116,8 @@ def _slope(V: Array, gamma: float, tau: float) -> Array:
 def walk(V: Array, ends: npt.NDArray[np.int64], gamma: float, tau: float, step: float, rng: Any) -> None:
     """Euler-Maruyama in place: V (paths, times, m, m) holds the start at time 0 of every path; ends (paths, 2) how each
     ended and after which time. What follows the end of a path is NaN."""
-    L = np.empty(V.shape[2:])
+    m = V.shape[2]
+    L, N, buffer = np.empty((m, m)), np.empty((m, m)), np.empty((2, m, m))
     for path in range(V.shape[0]):
         far = FAR * np.max(V[path, 0])
         for at in range(V.shape[1]):
@@ -122,5 +130,5 @@ def walk(V: Array, ends: npt.NDArray[np.int64], gamma: float, tau: float, step: 
                 break
             if at + 1 == V.shape[1]:
                 break
-            N = _noise(now, L, gamma, tau, rng)
+            _noise(now, L, gamma, tau, rng, buffer, N)
             V[path, at + 1] = now + step * _slope(now, gamma, tau) + np.sqrt(step) * (N + N.T)
