@@ -144,7 +144,7 @@ def _grams(V: Any) -> Array:
     smallest = np.linalg.eigvalsh(array)[..., 0]
     if (skew > ROUNDING * largest).any() or (smallest < -ROUNDING * largest).any():
         raise ValueError(
-            f"V must be symmetric and positive semidefinite, but differs from its transpose by {skew.max():.3g} and has "
-            f"the eigenvalue {smallest.min():.6g}"
+            f"V must be symmetric and positive semidefinite, but differs from its transpose by {skew.max():.3g} "
+            f"and has the eigenvalue {smallest.min():.6g}"
         )
     return np.asarray((array + np.swapaxes(array, -2, -1)) / 2)

@@ -72,7 +72,7 @@ def _factor(V: Array, L: Array) -> bool:
 
 @jit
 def _noise(V: Array, L: Array, gamma: float, tau: float, rng: Any, buffer: Array, N: Array) -> None:
-    """N of one step; N + N^T has the covariance Sigma(V). Loops, as a library's products of small matrices cost more."""
+    """N of one step; N + N^T has the covariance Sigma(V). Loops, as products by a library cost more here."""
     m = V.shape[0]
     plain, scores = gamma * np.sqrt(1.0 - gamma**2 / 2.0), gamma**2 / (m * tau)
     rows, inner = buffer[0], buffer[1]

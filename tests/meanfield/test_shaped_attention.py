@@ -102,10 +102,12 @@ def depth_verdict(T_theory):
     return decide(labels, wanted, wanted, draw, **plan)
 
 
+@pytest.mark.slow
 def test_deep_networks_scatter_as_the_paths_do():
     assert depth_verdict(0.125).outcome == "agrees"
 
 
+@pytest.mark.slow
 def test_a_depth_off_by_ten_per_cent_disagrees():
     assert depth_verdict(0.1375).outcome == "disagrees"
 

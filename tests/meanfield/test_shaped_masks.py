@@ -1,4 +1,4 @@
-"""Prescribed causal kernels: against Cholesky factors in 60 digits, a deep network, and schedules that no attention has."""
+"""Prescribed causal kernels: against Cholesky factors in 60 digits, a deep network, refused schedules."""
 
 import mpmath
 import numpy as np

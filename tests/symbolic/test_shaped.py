@@ -35,7 +35,7 @@ def test_one_token_attends_to_itself_and_only_scatters():
 
 
 def test_two_tokens_by_hand():
-    """With u = y_00 - y_01 of variance V00 D, D = V00 - 2 V01 + V11: A is 1 +- u/4 in row 0, and 1/2 (1/m) E u^2 ... = 0."""
+    """Row 0 of A is (1 + u/4, -u/4) to second order, u = y_00 - y_01 of variance V00 D, D = V00 - 2 V01 + V11."""
     found = shaped_limit(ShapedAttention(), 2)
     p, k, q = found.gram[0, 0], found.gram[0, 1], found.gram[1, 1]
     D = p - 2 * k + q
@@ -46,7 +46,7 @@ def test_two_tokens_by_hand():
 
 @pytest.mark.parametrize(("gamma", "tau"), [(1.2, 1), (-0.1, 1), (0.5, 0)])
 def test_other_weights_are_refused(gamma, tau):
-    with pytest.raises(ValueError, match="gamma must be|tau must be"):
+    with pytest.raises(ValueError, match=r"gamma must be|tau must be"):
         ShapedAttention(gamma, tau)
 
 
