@@ -2,7 +2,8 @@
 
 A window of `size` positions, `stride` apart, reads x[stride i + d - low], d = 0 .. size - 1, for each output i:
 VALID low = 0, out = floor((n - size)/stride) + 1;  SAME out = ceil(n/stride), low = floor(max((out - 1) stride + size
-- n, 0)/2), zeros outside;  CIRCULAR as SAME, around the circle.  Flat signals are pictures without axes.
+- n, 0)/2), zeros outside;  CIRCULAR as SAME, around the circle.  Flat signals are pictures without axes,
+sequences of tokens pictures with one, where Dense acts on each token.
 Whether all pairs of positions must be followed, or each position alone, is decided from the output backwards.
 """
 
@@ -210,10 +211,10 @@ def _(layer: Layer, shape: Shape) -> Shape:
 
 @shape_after.register
 def _(layer: Dense, shape: Shape) -> Shape:
-    if shape:
+    if len(shape) > 1:
         raise ValueError(
-            f"'{layer}' reads flat signals, but its input is a picture of shape {shape}: put Flatten() or "
-            "GlobalAvgPool() before it, or use Conv(1), which acts on each position by itself"
+            f"'{layer}' reads flat signals or tokens of sequences, but its input is a picture of shape {shape}: put "
+            "Flatten() or GlobalAvgPool() before it, or use Conv(1), which acts on each position by itself"
         )
     return shape
 

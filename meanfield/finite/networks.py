@@ -26,8 +26,8 @@ Passed = tuple[Array, Pullback]
 
 @dataclass
 class Passage:
-    """One pass through a Dense layer or a filter (points, positions, fan_in): input, numbers, later the gradient at its
-    output."""
+    """One pass through a matrix of weights, of a Dense layer (points, fan_in), a filter or a layer of tokens (points,
+    positions, fan_in): input, numbers, later the gradient at its output."""
 
     x: Array
     weight_var: float
@@ -93,6 +93,11 @@ def _(layer: Dense, x: Array, draw: Draw) -> Passed:
     weight_var, bias_var = number(layer, "weight_var"), number(layer, "bias_var")
     if draw.conditional:
         return _conditional(x, weight_var, bias_var, draw)
+    return linear(x, weight_var, bias_var, draw)
+
+
+def linear(x: Array, weight_var: float, bias_var: float, draw: Draw) -> Passed:
+    """x W^T + b for fresh W (width, fan_in) and b, taped: of vectors, or of each token of sequences."""
     fan_in = x.shape[-1]
     scale = np.sqrt(weight_var / fan_in)
     w = draw.rng.standard_normal((draw.width, fan_in))
@@ -111,14 +116,15 @@ def _(layer: Dense, x: Array, draw: Draw) -> Passed:
 
 
 def _conditional(x: Array, weight_var: float, bias_var: float, draw: Draw) -> Passed:
-    values, vectors = np.linalg.eigh(weight_var * (x @ x.T) / x.shape[-1] + bias_var)
+    rows = x.reshape(-1, x.shape[-1])
+    values, vectors = np.linalg.eigh(weight_var * (rows @ rows.T) / x.shape[-1] + bias_var)
     # Equal or dependent points make the Gram singular, and rounding then gives eigenvalues just below zero.
     factor = vectors * np.sqrt(np.maximum(values, 0.0))
 
     def pullback(g: Array) -> Array:
         raise ValueError("a conditional draw has no weights to go back through: draw with conditional=False")
 
-    return factor @ draw.rng.standard_normal((len(x), draw.width)), pullback
+    return (factor @ draw.rng.standard_normal((len(rows), draw.width))).reshape(*x.shape[:-1], draw.width), pullback
 
 
 @forward.register

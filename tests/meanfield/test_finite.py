@@ -372,7 +372,9 @@ class Unknown(Layer):
 
 
 def test_an_unknown_layer_is_an_error_and_never_an_identity():
-    with pytest.raises(NoRule, match="no rule for Unknown; they have rules for AvgPool, Chain, Conv, Dense, Dropout"):
+    with pytest.raises(
+        NoRule, match="no rule for Unknown; they have rules for Attention, AvgPool, Chain, Conv, Dense, Dropout"
+    ):
         forward(Unknown(), DEPENDENT, Draw(3, stream(0)))
 
 

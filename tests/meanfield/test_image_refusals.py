@@ -39,8 +39,12 @@ def test_pictures(x1, x2, error, message):
     ("net", "error", "message"),
     [
         (lambda: mf.relu >> CONV, ValueError, "starts with an activation, but pictures are not Gaussian: put a Conv"),
-        (lambda: CONV >> mf.relu >> DENSE, ValueError, r"'Dense\(.*reads flat signals, .*\(4, 5\).*or use Conv\(1\)"),
-        (lambda: DENSE >> mf.relu >> CONV, ValueError, r"reads flat signals, but its input is a picture of shape"),
+        (lambda: CONV >> mf.relu >> DENSE, ValueError, r"'Dense\(.*reads flat .*\(4, 5\).*or use Conv\(1\)"),
+        (
+            lambda: DENSE >> mf.relu >> CONV,
+            ValueError,
+            r"reads flat signals or tokens of sequences, but its input is a picture",
+        ),
         (lambda: CONV >> mf.Flatten() >> mf.Flatten(), ValueError, "its input is already flat: leave it out"),
         (lambda: CONV >> mf.Flatten() >> mf.GlobalAvgPool(), ValueError, "its input is already flat: leave it out"),
         (lambda: CONV >> mf.Flatten() >> DENSE >> CONV, ValueError, r"reads pictures .* but its input is flat"),
