@@ -123,6 +123,7 @@ if TYPE_CHECKING:
     from symbolic.pictures import (
         GlobalAvgPool as GlobalAvgPool,
     )
+    from symbolic.sequences import PositionalEncoding as PositionalEncoding
     from symbolic.signals import NoRule as NoRule
 
 __version__ = "0.1.0"
@@ -132,6 +133,7 @@ _HOMES = {
         "Dense", "Dropout", "Identity", "Layer", "LayerNorm", "Pointwise", "RMSNorm",
     ),
     "symbolic.attention": ("Attention",),
+    "symbolic.sequences": ("PositionalEncoding",),
     "symbolic.pictures": ("AvgPool", "Conv", "Flatten", "GlobalAvgPool"),
     "symbolic.signals": ("NoRule",),
     "symbolic.limits": ("derive",),

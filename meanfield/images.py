@@ -13,22 +13,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meanfield import sequences as sequences  # teaches plan the layers of sequences
 from meanfield.build import Array
-from meanfield.pixels import Local, Own, Pairs, Place, Step, plan, run
+from meanfield.pixels import Own, Pairs, Place, Step, plan, run
 from meanfield.progress import Report
 from solvers import gram
 from solvers.iterate import NotConverged
+from symbolic.attention import Attention
 from symbolic.networks import Layer
-from symbolic.pictures import pairs_before, shape_after
+from symbolic.pictures import layers_in, pairs_before, shape_after
 from symbolic.signals import FEATURES, kinds_through
 
 ENTRIES = 2**20  # of a tile, unless a single pair of images has more
+FEW = 4  # pairs of sequences of a tile behind attention, each pair being much work
 
 
 def checked(net: Layer, x1: Any, x2: Any, names: tuple[str, str] = ("x1", "x2")) -> tuple[Array, Array | None]:
     """The pictures as arrays, if a kernel of the network can start from them; errors are those of `mf.kernel`."""
     if FEATURES not in kinds_through(net):
-        raise ValueError(f"'{net}' starts with an activation, but pictures are not Gaussian: put a Conv layer first")
+        raise ValueError(
+            f"'{net}' starts with an activation, but pictures are not Gaussian: put a Conv layer first, or a "
+            "Dense layer where they are sequences"
+        )
     a = pictures(x1, names[0])
     b = None if x2 is None else pictures(x2, names[1])
     if b is not None and a.shape[1:] != b.shape[1:]:
@@ -53,7 +59,8 @@ def entries(
     steps, end = plan(net, start, wanted)
     found = np.empty((len(places), len(a), len(columns), *end.shape, *end.shape), dtype)
     with np.errstate(over="ignore"):
-        _fill(Walked(steps, start, end, limit), a, b, list(places), found, report)
+        most = FEW if any(isinstance(part, Attention) for part in layers_in(net)) else ENTRIES
+        _fill(Walked(steps, start, end, limit, most), a, b, list(places), found, report)
     if not np.isfinite(found).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(found))[0][1:])
         raise NotConverged(
@@ -89,6 +96,7 @@ class Walked:
     start: Place
     end: Place
     limit: str
+    most: int = ENTRIES  # pairs of images of a tile
 
     @property
     def components(self) -> int:
@@ -98,6 +106,11 @@ class Walked:
     def entries(self) -> int:
         """Of the state of one pair of images in front of the network."""
         return self.components * self.start.entries // self.start.images
+
+    @property
+    def together(self) -> int:
+        """How many pairs of images a tile holds."""
+        return min(self.most, max(1, ENTRIES // self.entries))
 
 
 def _fill(net: Walked, a: Array, b: Array | None, places: list[int], found: npt.NDArray[Any], report: Report) -> None:
@@ -112,12 +125,12 @@ def _fill(net: Walked, a: Array, b: Array | None, places: list[int], found: npt.
         state = run(net.steps, walk, _start(a[rows], columns[cols], net))
         found[:, rows, cols] = _by_images(state, net.end)[places]
 
-    gram.run(task, list(_tiles(len(a), len(columns), max(1, ENTRIES // net.entries), b is None)), report)
+    gram.run(task, list(_tiles(len(a), len(columns), net.together, b is None)), report)
     if b is None:
         _mirror(found, own[places], net.end)
 
 
-def _variances(net: Walked, x: Array) -> tuple[dict[Local, Array], Array]:
+def _variances(net: Walked, x: Array) -> tuple[dict[Any, Array], Array]:
     """What each local layer reads of the images, (times, images, positions), and the images with themselves behind
     all."""
     # All pairs of positions of an image with itself are no tile of images: there one image is walked at a time.
@@ -144,7 +157,7 @@ def _tiles(rows: int, columns: int, pairs: int, symmetric: bool) -> Iterator[tup
                 yield slice(i, min(i + height, rows)), slice(j, min(j + width, columns))
 
 
-def _cut(noted: dict[Local, Array], images: slice) -> dict[Local, Array]:
+def _cut(noted: dict[Any, Array], images: slice) -> dict[Any, Array]:
     return {local: variances[:, images] for local, variances in noted.items()}
 
 

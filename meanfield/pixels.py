@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial, reduce, singledispatch
 from itertools import accumulate
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Own:
     """Images with themselves, one at a time where all pairs of positions are followed; their variances are noted."""
 
     limit: str
-    noted: dict[Local, Array] = field(default_factory=dict)  # (times, images, positions)
+    noted: dict[Any, Array] = field(default_factory=dict)  # (times, images, positions) of a Local
 
     def through(self, local: Local, state: Array) -> None:
         place = local.place
@@ -108,11 +109,11 @@ def _behind(block: Block, limit: str, states: Array) -> Array:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Images with others, whose variances are known: (times, images, positions) for each local layer."""
+    """Images with others, of which `Own` has taken notes."""
 
     limit: str
-    left: dict[Local, Array]
-    right: dict[Local, Array]
+    left: dict[Any, Array]
+    right: dict[Any, Array]
 
     def through(self, local: Local, state: Array) -> None:
         p, q, direct = self.left[local], self.right[local], local.direct(self.limit)
@@ -145,9 +146,9 @@ def plan(layer: Layer, place: Place, wanted: bool) -> tuple[list[Step], Place]:
     """
     steps: list[Step] = []
     if place.full and not pairs_before(layer, wanted):
-        steps.append(partial(_alone, axes=len(place.shape)))
+        steps.append(partial(alone, axes=len(place.shape)))
         place = replace(place, full=False)
-    steps += _steps(layer, place, wanted) if is_spatial(layer) else _local(layer, place)
+    steps += steps_of(layer, place, wanted) if is_spatial(layer) else _local(layer, place)
     shape = shape_after(layer, place.shape)
     behind = Place(shape, kind_after(layer, place.kind), bool(shape) and wanted, place.images)
     return steps, behind
@@ -161,17 +162,17 @@ def _local(layer: Layer, place: Place) -> Iterator[Step]:
 
 
 @singledispatch
-def _steps(layer: Layer, place: Place, wanted: bool) -> Iterator[Step]:
+def steps_of(layer: Layer, place: Place, wanted: bool) -> Iterator[Step]:
     """The steps of a layer that mixes positions."""
     raise NoRule(f"kernels of pictures have no rule for {type(layer).__name__}, which mixes positions")
 
 
-@_steps.register
+@steps_of.register
 def _(layer: Chain, place: Place, wanted: bool) -> Iterator[Step]:
     return _in_series([chain(run) for run in _runs(layer.layers)], place, wanted)
 
 
-@_steps.register
+@steps_of.register
 def _(layer: Repeat, place: Place, wanted: bool) -> Iterator[Step]:
     return _in_series([layer.block] * layer.times, place, wanted)
 
@@ -194,38 +195,38 @@ def _in_series(layers: Sequence[Layer], place: Place, wanted: bool) -> Iterator[
         yield from steps
 
 
-@_steps.register
+@steps_of.register
 def _(layer: Scale, place: Place, wanted: bool) -> Iterator[Step]:
     yield from plan(layer.layer, place, wanted)[0]
     yield partial(_scaled, factor=number(layer, "factor") ** 2)
 
 
-@_steps.register
+@steps_of.register
 def _(layer: Sum, place: Place, wanted: bool) -> Iterator[Step]:
     yield partial(_added, branches=[plan(branch, place, wanted)[0] for branch in layer.branches])
 
 
-@_steps.register
+@steps_of.register
 def _(layer: Conv, place: Place, wanted: bool) -> Iterator[Step]:
     over = windows(layer, place.shape)
     weight = number(layer, "weight_var") / prod(window.size for window in over)
     yield partial(_convolved, place=place, over=over, weight=weight, bias=number(layer, "bias_var"))
 
 
-@_steps.register
+@steps_of.register
 def _(layer: AvgPool, place: Place, wanted: bool) -> Iterator[Step]:
     yield partial(_pooled, over=windows(layer, place.shape))
     if not wanted:
-        yield partial(_alone, axes=len(place.shape))
+        yield partial(alone, axes=len(place.shape))
 
 
-@_steps.register
+@steps_of.register
 def _(layer: GlobalAvgPool, place: Place, wanted: bool) -> Iterator[Step]:
     axes = len(place.shape)
     yield partial(_mean, axes=(*range(2, 2 + axes), *range(3 + axes, 3 + 2 * axes)))
 
 
-@_steps.register
+@steps_of.register
 def _(layer: Flatten, place: Place, wanted: bool) -> Iterator[Step]:
     yield partial(_mean, axes=tuple(range(len(place.shape))))
 
@@ -272,7 +273,7 @@ def _mean(walk: Walk, state: Array, axes: tuple[int, ...]) -> Array:
     return np.asarray(state.mean(axis=axes))
 
 
-def _alone(walk: Walk, state: Array, axes: int) -> Array:
+def alone(walk: Walk, state: Array, axes: int) -> Array:
     """Of all pairs of positions those of a position with itself."""
     shape = state.shape[2 : 2 + axes]
     components, left, right = state.shape[0], state.shape[1], state.shape[2 + axes]

@@ -120,15 +120,19 @@ class Flatten(Spatial):
     """All positions and channels side by side: k' = mean_i k(i, i), the tangent kernel alike."""
 
 
-def _within(layer: Layer) -> Iterator[Layer]:
+def layers_in(layer: Layer) -> Iterator[Layer]:
+    """The layer and all that it is made of."""
+    yield layer
     for f in fields(layer):
         value = getattr(layer, f.name)
-        yield from (v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, Layer))
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Layer):
+                yield from layers_in(part)
 
 
 def is_spatial(layer: Layer) -> bool:
     """Does the layer, or one inside it, mix positions?"""
-    return isinstance(layer, Spatial) or any(map(is_spatial, _within(layer)))
+    return any(isinstance(part, Spatial) for part in layers_in(layer))
 
 
 kind_after.register(Conv)(lambda layer, kind: GAUSSIAN)

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from meanfield.finite.networks import Array, Draw, Passed, forward, linear, number
+from meanfield.finite.positions import covariance
 from symbolic.attention import Attention, allowed
 from symbolic.pictures import shape_after
+from symbolic.sequences import PositionalEncoding
 
 Keys = npt.NDArray[np.bool_]  # (tokens, tokens), which keys each query reads
 
@@ -30,6 +32,14 @@ def _(layer: Attention, x: Array, draw: Draw) -> Passed:
     keys = np.array(allowed(layer.mask, x.shape[1]))
     heads = [_head(layer, x, keys, draw) for _ in range(layer.heads)]
     return reduce(np.add, (y for y, _ in heads)), lambda g: reduce(np.add, (back(g) for _, back in heads))
+
+
+@forward.register
+def _(layer: PositionalEncoding, x: Array, draw: Draw) -> Passed:
+    shape_after(layer, x.shape[1:-1])
+    values, vectors = np.linalg.eigh(covariance(layer, x.shape[1]))
+    factor = vectors * np.sqrt(np.maximum(values, 0.0))  # a smooth covariance is singular to rounding
+    return x + factor @ draw.rng.standard_normal(x.shape[1:]), lambda g: g
 
 
 def _head(layer: Attention, x: Array, keys: Keys, draw: Draw) -> Passed:

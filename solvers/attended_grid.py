@@ -1,0 +1,121 @@
+"""Means over random scores by Hermite coefficients: the parts of solvers/attended.py where scores have few dimensions.
+
+In the canonical coordinates of two sequences u = G z, v = H w with E z_i w_j = c rho_i delta_ij (singular values of the
+whitened C), so that E f(z) g(w) = sum_n (c rho)^n f_n g_n (Mehler), n over multi-indices, with f_n from a Gauss-Hermite
+grid of one sequence alone: m^d nodes for d dimensions of each, not m^(2 d). m grows until two grids agree; their
+distance is the error.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import roots_hermitenorm
+
+from solvers.scores import Array, Keys, Scores, centred, factor
+
+SIZES = (8, 16, 24, 32, 48, 64, 96, 128)
+NODES = 40000  # of a grid, at most
+DIMENSIONS = 3
+CLOSE = 1e-9  # relative to the scale of a part: two grids agree
+
+
+def expanded(scores: Scores) -> tuple[Array, Array] | None:
+    """The parts and the distance of the last two grids; None where there are too many dimensions."""
+    left, right = factor(scores.left), factor(scores.right)
+    dimensions = max(left.shape[1], right.shape[1])
+    if dimensions > DIMENSIONS:
+        return None
+    left, right, rho = _canonical(left, right, scores)
+    before, error = np.full((scores.parts, *scores.cross.shape), np.inf), np.zeros(0)
+    for size in SIZES:
+        if size**dimensions > NODES:
+            break
+        found = _on_grid(scores, left, right, rho, size)
+        before, error = found, np.abs(found - before)
+        if (error <= CLOSE * scores.scales[:, None, None]).all():
+            break
+    return before, error
+
+
+def _canonical(left: Array, right: Array, scores: Scores) -> tuple[Array, Array, Array]:
+    """The factors turned so that only coordinates of the same number are correlated, and those correlations."""
+    cross = centred(scores.cross, len(scores.cross))
+    white = _inverse(left).T @ cross @ _inverse(right)
+    turn, rho, other = np.linalg.svd(white)
+    return left @ turn, right @ other.T, np.minimum(rho, 1.0)
+
+
+def _inverse(f: Array) -> Array:
+    """f (f^T f)^-1; the columns of f are orthogonal."""
+    return f / (f * f).sum(axis=0) if f.size else f
+
+
+def _on_grid(scores: Scores, left: Array, right: Array, rho: Array, size: int) -> Array:
+    shared = len(rho)
+    a = _softmaxes(scores.spreads[0], left, scores.keys, size)
+    b = _softmaxes(scores.spreads[1], right, scores.keys, size)
+    powers = np.ones(1)
+    for r in rho:
+        powers = np.multiply.outer(powers, r ** np.arange(size)).ravel()
+    degrees = np.indices((size,) * shared).reshape(shared, size**shared).sum(axis=0)
+    weights = powers * (scores.correlations[:, :, None] ** np.arange(shared * size + 1))[:, :, degrees]
+    found = []
+    for f, g in _factors(scores, a, b):
+        f, g = (_coefficients(x, d.shape[1], shared, size) for x, d in ((f, left), (g, right)))
+        found.append(
+            [
+                [np.einsum("fn,fn,n", x, y, w) for y, w in zip(g, row, strict=True)]
+                for x, row in zip(f, weights, strict=True)
+            ]
+        )
+    return np.stack(found)
+
+
+def _softmaxes(spread: Array, directions: Array, keys: Keys, size: int) -> Array:
+    """The softmax row of each query at each node: (queries, tokens, nodes)."""
+    nodes, _ = _rule(size)
+    dimensions = directions.shape[1]
+    grid = nodes[np.indices((size,) * dimensions).reshape(dimensions, size**dimensions)]
+    scores = spread[:, None, None] * (directions @ grid)
+    scores = np.where(keys[:, :, None], scores, -np.inf)
+    rows = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(rows / rows.sum(axis=1, keepdims=True))
+
+
+def _factors(scores: Scores, a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
+    """Functions of u (queries, features, nodes) and of v whose products, summed over the features, are the parts."""
+    c, t = scores.cross, scores.tangent
+    yield _times(c, a), b
+    if t is not None:
+        yield _times(t, a), b
+        left, right = (np.einsum("ij,ajn->aijn", np.eye(len(c)), x) - x[:, :, None] * x[:, None] for x in (a, b))
+        flat = right.reshape(len(right), -1, right.shape[-1])
+        for x in (c, t):
+            yield np.einsum("ij,aikn,kl->ajln", x, left, c, optimize=True).reshape(len(left), -1, left.shape[-1]), flat
+
+
+def _times(x: Array, a: Array) -> Array:
+    return np.asarray(np.einsum("ij,ain->ajn", x, a, optimize=True))
+
+
+def _coefficients(values: Array, dimensions: int, shared: int, size: int) -> Array:
+    """Hermite coefficients of values (queries, features, nodes) in the first `shared` of the dimensions, means over the
+    others: (queries, features, size^shared)."""
+    _, transform = _rule(size)
+    functions, found = values.shape[0] * values.shape[1], values
+    for axis in reversed(range(dimensions)):
+        rows = transform if axis < shared else transform[:1]
+        # One product over the last axis, which then comes first, so that after all the order is the old one.
+        found = (found.reshape(-1, size) @ rows.T).reshape(functions, -1, len(rows)).swapaxes(1, 2)
+    return found.reshape(*values.shape[:2], -1)
+
+
+@lru_cache(maxsize=32)
+def _rule(size: int) -> tuple[Array, Array]:
+    """Gauss-Hermite nodes, and the matrix from values there to coefficients of the orthonormal Hermite polynomials."""
+    nodes, weights = roots_hermitenorm(size)
+    table = np.ones((size, size))
+    for n in range(1, size):
+        table[n] = (nodes * table[n - 1] - (np.sqrt(n - 1) * table[n - 2] if n > 1 else 0)) / np.sqrt(n)
+    return nodes, table * (weights / weights.sum())
