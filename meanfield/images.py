@@ -18,13 +18,15 @@ from meanfield.build import Array
 from meanfield.pixels import Own, Pairs, Place, Step, plan, run
 from meanfield.progress import Report
 from solvers import gram
+from solvers.attended import SETTLED
 from solvers.iterate import NotConverged
 from symbolic.attention import Attention
 from symbolic.networks import Layer
 from symbolic.pictures import layers_in, pairs_before, shape_after
-from symbolic.signals import FEATURES, kinds_through
+from symbolic.signals import FEATURES, NoRule, kinds_through
 
 ENTRIES = 2**20  # of a tile, unless a single pair of images has more
+RUNS, WIDE = 5, 5.0  # runs that tell an error, and how many of their standard deviations are its bound
 FEW = 4  # pairs of sequences of a tile behind attention, each pair being much work
 
 
@@ -47,11 +49,19 @@ def checked(net: Layer, x1: Any, x2: Any, names: tuple[str, str] = ("x1", "x2"))
 
 
 def entries(
-    net: Layer, a: Array, b: Array | None, limit: str, places: Sequence[int], dtype: Any, report: Report
+    net: Layer,
+    a: Array,
+    b: Array | None,
+    limit: str,
+    places: Sequence[int],
+    dtype: Any,
+    report: Report,
+    seed: int = 0,
 ) -> tuple[npt.NDArray[Any], ...]:
     """The components at `places` (0 nngp, 1 ntk) of the kernels between checked pictures, each (n1, n2).
 
     Without Flatten or GlobalAvgPool at the end those of all pairs of pixels, (n1, n2, *positions, *positions).
+    `seed` is that of the means that are sampled, of softmax attention over more than four tokens.
     """
     shape, columns = a.shape[1:-1], a if b is None else b
     wanted = bool(shape_after(net, shape))
@@ -60,13 +70,34 @@ def entries(
     found = np.empty((len(places), len(a), len(columns), *end.shape, *end.shape), dtype)
     with np.errstate(over="ignore"):
         most = FEW if any(isinstance(part, Attention) for part in layers_in(net)) else ENTRIES
-        _fill(Walked(steps, start, end, limit, most), a, b, list(places), found, report)
+        _fill(Walked(steps, start, end, limit, most, seed), a, b, list(places), found, report)
     if not np.isfinite(found).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(found))[0][1:])
         raise NotConverged(
             f"the kernel of '{net}' at {where} is not finite: a mean diverges, could not be integrated, or is too "
             f"large for {found.dtype}"
         )
+    return tuple(found)
+
+
+def scattered(
+    net: Layer, a: Array, b: Array | None, limit: str, places: Sequence[int], dtype: Any, report: Report
+) -> tuple[tuple[npt.NDArray[Any], npt.NDArray[Any]], ...]:
+    """The kernels of a network with softmax attention, each with an estimate of how far its entries are off.
+
+    The whole network is walked again with other points, and an entry's bound is WIDE standard deviations of these runs
+    with 1e-6 of the largest entry for means on grids. NoRule where no scores are random.
+    """
+    if not any(isinstance(part, Attention) and part.random and part.score == "softmax" for part in layers_in(net)):
+        raise NoRule(
+            f"no bound is known on the error of the kernel of '{net}': it walks all pairs of positions, and the rules "
+            "for errors are those of layers on vectors. Leave out error=True"
+        )
+    runs = [entries(net, a, b, limit, places, np.dtype(np.float64), report, seed) for seed in range(RUNS)]
+    found = []
+    for each in zip(*runs, strict=True):
+        bound = WIDE * np.std(each, axis=0, ddof=1) + (SETTLED + np.finfo(dtype).eps) * np.abs(each[0]).max()
+        found.append((each[0].astype(dtype, copy=False), bound.astype(dtype, copy=False)))
     return tuple(found)
 
 
@@ -96,7 +127,8 @@ class Walked:
     start: Place
     end: Place
     limit: str
-    most: int = ENTRIES  # pairs of images of a tile
+    most: int  # pairs of images of a tile
+    seed: int
 
     @property
     def components(self) -> int:
@@ -121,7 +153,7 @@ def _fill(net: Walked, a: Array, b: Array | None, places: list[int], found: npt.
 
     def task(tile: tuple[slice, slice]) -> None:
         rows, cols = tile
-        walk = Pairs(net.limit, _cut(left, rows), _cut(right, cols))
+        walk = Pairs(net.limit, _cut(left, rows), _cut(right, cols), net.seed)
         state = run(net.steps, walk, _start(a[rows], columns[cols], net))
         found[:, rows, cols] = _by_images(state, net.end)[places]
 
@@ -137,7 +169,7 @@ def _variances(net: Walked, x: Array) -> tuple[dict[Any, Array], Array]:
     count = 1 if net.start.full else max(1, ENTRIES // net.entries)
 
     def task(first: int) -> tuple[Own, Array]:
-        walk = Own(net.limit)
+        walk = Own(net.limit, seed=net.seed)
         state = run(net.steps, walk, _selves(x[first : first + count], net))
         return walk, _by_images(state, net.end)[:, :, 0]
 

@@ -76,6 +76,7 @@ class Own:
 
     limit: str
     noted: dict[Any, Array] = field(default_factory=dict)  # (times, images, positions) of a Local
+    seed: int = 0  # of means that are sampled
 
     def through(self, local: Local, state: Array) -> None:
         place = local.place
@@ -114,6 +115,7 @@ class Pairs:
     limit: str
     left: dict[Any, Array]
     right: dict[Any, Array]
+    seed: int = 0
 
     def through(self, local: Local, state: Array) -> None:
         p, q, direct = self.left[local], self.right[local], local.direct(self.limit)

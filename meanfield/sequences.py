@@ -51,7 +51,7 @@ class Mixed:
         after = np.empty_like(state)
         for i, one in enumerate(left):
             for j, other in enumerate(right):
-                after[:, i, :, j] = self._behind(Grams(one, other, state[:, i, :, j], own))
+                after[:, i, :, j] = self._behind(Grams(one, other, state[:, i, :, j], own, walk.seed))
         if own:  # symmetric but for rounding
             after = 0.5 * (after + after.swapaxes(2, 4))
         return after
@@ -80,7 +80,7 @@ class Mixed:
 
     def _softmax(self, grams: "Grams") -> Array:
         scores = Scores(grams.left, grams.right, grams.cross, self.qk_var, self.keys, grams.tangent)
-        values, errors = softmax_means(scores)
+        values, errors = softmax_means(scores, grams.seed)
         worst = float((errors / np.maximum(scores.scales, 1e-300)[:, None, None]).max())
         if not worst <= TOLERANCE:
             variance = self.qk_var * max(grams.left.max(), grams.right.max()) ** 2
@@ -100,6 +100,7 @@ class Grams:
     right: Array
     state: Array
     own: bool
+    seed: int
 
     @property
     def cross(self) -> Array:

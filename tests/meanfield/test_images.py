@@ -198,6 +198,15 @@ def test_open_activations_in_front_of_a_pool(get):
     np.testing.assert_allclose(mf.kernel(net, x[:1], x[1:], get=get), many[:1, 1:], rtol=1e-9)
 
 
+def test_a_dense_layer_acts_on_each_token_of_a_sequence():
+    spec = [("dense", 1.5, 0.2), ("norm",), RELU, ("dropout", 0.8), DENSE, ("residual", 0.5, [RELU, DENSE])]
+    compare([*spec, RELU, GAP, DENSE], pictures(2, 4))
+    compare([*spec, RELU, FLAT, DENSE], pictures(2, 4))
+    x, end = pictures(3, 4), mf.Dense(2, 0.3) >> mf.relu >> mf.GlobalAvgPool()
+    same = mf.Conv(1, weight_var=2, bias_var=0.3) >> mf.relu >> mf.GlobalAvgPool()
+    np.testing.assert_array_equal(mf.kernel(end, x, get="ntk"), mf.kernel(same, x, get="ntk"))
+
+
 def test_pictures_may_have_any_number_of_axes():
     compare([("conv", 2, 1, "SAME", 2, 0.1), RELU, GAP], pictures(2, 2, 2, 3))
 
