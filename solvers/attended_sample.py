@@ -53,7 +53,7 @@ def _directions(scores: Scores) -> tuple[Array, Array, Index]:
     return joint, alone, np.argsort(np.argsort(-np.concatenate([values[kept], (alone**2).sum(axis=0)])))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=24)
 def _normals(dimensions: int, power: int, seed: int) -> Array:
     """2^power points of a scrambled Sobol sequence as standard normal numbers, (dimensions, points)."""
     from scipy.stats.qmc import Sobol  # late, for scipy.stats is long to import

@@ -13,7 +13,7 @@ from solvers.vecmath import exp
 
 Array = npt.NDArray[np.float64]
 Keys = npt.NDArray[np.bool_]
-STRIP = 128
+STRIP = 64
 
 
 @jit

@@ -8,7 +8,7 @@ import pytest
 import meanfield as mf
 from meanfield import images, sequences
 from solvers.attended import softmax_means
-from tests.meanfield.attention_oracle import monte_carlo, zeta
+from tests.meanfield.attention_oracle import monte_carlo, monte_carlo_tangent, zeta
 
 # E[Q] of softmax over independent tokens, from one-dimensional integrals: Sakai et al. 2025, computed in 25 digits.
 ALONE = {2: 0.63683815396837, 3: 0.48156572077722, 4: 0.39197144357570, 8: 0.23231344723237}
@@ -99,6 +99,18 @@ def test_tangent_kernel_of_identity_scores():
     expected = 0.72 * (2 * (k * t).sum() * k + (k * k).sum() * (t + 4 * k))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert not np.allclose(found, 0.72 * ((k * t).sum() * k + (k * k).sum() * (t + 4 * k)), rtol=1e-2)
+
+
+@pytest.mark.parametrize("score", ["softmax", "identity", "relu"])
+@pytest.mark.parametrize("mask", [None, "causal"])
+def test_tangent_kernels_against_draws(score, mask):
+    found = mf.kernel(mf.Dense(1.5, 0.1) >> mf.Attention(score=score, mask=mask, qk_var=0.8), X, get="ntk")
+    for i, j in ((0, 1), (1, 1)):
+        k = 1.5 * joint(X[[i, j]]) + 0.1
+        rows = ALL3 if mask is None else CAUSAL3
+        mean, error = monte_carlo_tangent(k, k, 3, score, rows, 0.8, 20000, 10 * i + j)
+        assert (np.abs(found[i, j] - mean) <= 5 * error + 1e-13).all()
+        assert not (np.abs(1.1 * found[i, j] - mean) <= 5 * error + 1e-13).all()
 
 
 # -- deep networks ---------------------------------------------------------------------------------------------------
