@@ -60,16 +60,15 @@ def _on_grid(scores: Scores, left: Array, right: Array, rho: Array, size: int) -
         powers = np.multiply.outer(powers, r ** np.arange(size)).ravel()
     degrees = np.indices((size,) * shared).reshape(shared, size**shared).sum(axis=0)
     weights = powers * (scores.correlations[:, :, None] ** np.arange(shared * size + 1))[:, :, degrees]
-    found = []
-    for f, g in _factors(scores, a, b):
-        f, g = (_coefficients(x, d.shape[1], shared, size) for x, d in ((f, left), (g, right)))
-        found.append(
-            [
-                [np.einsum("fn,fn,n", x, y, w) for y, w in zip(g, row, strict=True)]
-                for x, row in zip(f, weights, strict=True)
-            ]
-        )
-    return np.stack(found)
+    f, g = (_features(x, d.shape[1], shared, size, scores.tangent is not None) for x, d in ((a, left), (b, right)))
+    found = [
+        [
+            [np.einsum("fn,fn,n", x, y, w) for y, w in zip(others, row, strict=True)]
+            for x, row in zip(ones, weights, strict=True)
+        ]
+        for ones, others in _factors(scores, f, g)
+    ]
+    return np.array(found)
 
 
 def _softmaxes(spread: Array, directions: Array, keys: Keys, size: int) -> Array:
@@ -83,20 +82,33 @@ def _softmaxes(spread: Array, directions: Array, keys: Keys, size: int) -> Array
     return np.asarray(rows / rows.sum(axis=1, keepdims=True))
 
 
-def _factors(scores: Scores, a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
-    """Functions of u (queries, features, nodes) and of v whose products, summed over the features, are the parts."""
-    c, t = scores.cross, scores.tangent
-    yield _times(c, a), b
-    if t is not None:
-        yield _times(t, a), b
-        left, right = (np.einsum("ij,ajn->aijn", np.eye(len(c)), x) - x[:, :, None] * x[:, None] for x in (a, b))
-        flat = right.reshape(len(right), -1, right.shape[-1])
-        for x in (c, t):
-            yield np.einsum("ij,aikn,kl->ajln", x, left, c, optimize=True).reshape(len(left), -1, left.shape[-1]), flat
+def _features(a: Array, dimensions: int, shared: int, size: int, tangent: bool) -> list[Array]:
+    """Coefficients of the weights A (queries, tokens, numbers), and of their derivatives J (queries, tokens, tokens,
+    numbers)."""
+    found = [_coefficients(a, dimensions, shared, size)]
+    if tangent:
+        tokens = a.shape[1]
+        rows, columns = np.triu_indices(tokens)
+        place = np.zeros((tokens, tokens), dtype=np.intp)
+        place[rows, columns] = place[columns, rows] = np.arange(len(rows))  # J is symmetric
+        slopes = (rows == columns)[:, None] * a[:, rows] - a[:, rows] * a[:, columns]
+        found.append(_coefficients(slopes, dimensions, shared, size)[:, place])
+    return found
 
 
-def _times(x: Array, a: Array) -> Array:
-    return np.asarray(np.einsum("ij,ain->ajn", x, a, optimize=True))
+def _factors(scores: Scores, f: list[Array], g: list[Array]) -> Iterator[tuple[Array, Array]]:
+    """Coefficients (queries, features, numbers) on both sides whose products, summed over the features, are the
+    parts."""
+    c, forms = scores.cross, [scores.cross] if scores.tangent is None else [scores.cross, scores.tangent]
+    for form in forms:
+        yield np.einsum("ij,ain->ajn", form, f[0], optimize=True), g[0]
+    for form in forms if scores.tangent is not None else ():
+        turned = np.einsum("ij,aikn,kl->ajln", form, f[1], c, optimize=True)
+        yield _joined(turned), _joined(g[1])
+
+
+def _joined(x: Array) -> Array:
+    return x.reshape(len(x), -1, x.shape[-1])
 
 
 def _coefficients(values: Array, dimensions: int, shared: int, size: int) -> Array:
