@@ -28,6 +28,7 @@ from symbolic.attention import Attention, allowed
 from symbolic.sequences import PositionalEncoding
 from symbolic.signals import NoRule
 
+LARGEST = 1e70  # a covariance, of which parts have up to four as factors
 TOLERANCE = 1e-3  # the largest standard error of a mean over random scores, relative to its scale
 
 
@@ -42,7 +43,12 @@ class Mixed:
 
     def __call__(self, walk: Walk, state: Array) -> Array:
         """(components, n1, tokens, n2, tokens) in front of the layer to the same behind it."""
-        own = isinstance(walk, Own)
+        own, largest = isinstance(walk, Own), float(np.abs(state).max())
+        if not largest < LARGEST:
+            raise NotConverged(
+                f"covariances in front of '{self.layer}' reach {largest:.3g}, whose products no number holds: put "
+                "LayerNorm() before it"
+            )
         if isinstance(walk, Own):
             walk.noted[self] = state[None, 0, :, :, 0, :].copy()
             left = right = walk.noted[self][0]

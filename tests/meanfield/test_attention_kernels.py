@@ -294,6 +294,8 @@ def test_scores_that_are_too_wide_are_refused():
         mf.NotConverged, match=r"known to .* of their scale only, .* take a smaller qk_var, or put LayerN"
     ):
         mf.kernel(mf.Attention(), x)
+    with pytest.raises(mf.NotConverged, match=r"reach .*e\+.*, whose products no number holds: put LayerNorm"):
+        mf.kernel(mf.Attention(score="identity"), 1e50 * x)
 
 
 @pytest.mark.parametrize(
