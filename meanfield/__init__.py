@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from meanfield import sklearn as sklearn
     from meanfield import torch as torch
+    from meanfield.attention_law import AttentionLaw as AttentionLaw
+    from meanfield.attention_law import attention_law as attention_law
     from meanfield.batchnorm import BatchGrowth as BatchGrowth
     from meanfield.batchnorm import batchnorm as batchnorm
     from meanfield.check import Verdict as Verdict
@@ -162,6 +164,7 @@ _HOMES = {
     "meanfield.theory": ("Case", "Prediction", "Theory", "theories", "theory"),
     "meanfield.plot": ("plot",),
     "meanfield.width": ("FiniteWidth", "finite_width"),
+    "meanfield.attention_law": ("AttentionLaw", "attention_law"),
     "meanfield.batchnorm": ("BatchGrowth", "batchnorm"),
     "meanfield.shaped_attention": ("ShapedPaths", "ShapedSDE", "shaped_attention"),
     "meanfield.shaped_masks": ("ShapedMasks", "shaped_masks"),

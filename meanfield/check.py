@@ -66,7 +66,7 @@ def check(
     networks: Layer | None = None,
     *,
     case: str | None = None,
-    width: int | Sequence[int] = WIDTHS,
+    width: int | Sequence[int] | None = None,
     draws: int = DRAWS,
     max_draws: int = MAX_DRAWS,
     margin: float = 0.02,
@@ -81,8 +81,9 @@ def check(
     A block is applied `depth` times (3) to pre-activations of variances and covariance `start` (1, 1, 0.5).
     `networks` is the block whose networks are drawn (default: the theory's own), so check(block, networks=other) asks
     whether a difference would be noticed. For a Theory, or the name of one, every case is checked (or the one named),
-    alpha shared among them. A single width n stands for n and 4n. sampler="conditional" draws each layer from its exact
-    conditional Gaussian instead of from weights: the same law, much cheaper, forward observables only.
+    alpha shared among them. A single width n stands for n and 4n; none given, for 128 and 512 or those of the theory.
+    sampler="conditional" draws each layer from its exact conditional Gaussian instead of from weights: the same law,
+    much cheaper, forward observables only.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}; known are {' and '.join(SAMPLERS)}")
@@ -107,7 +108,8 @@ def check(
             partial(sample_pair, conditional=sampler == "conditional"),
             cases,
         )
-    root, widths = entropy(seed), (width, 4 * width) if isinstance(width, int) else tuple(width)
+    root, wanted = entropy(seed), (theory.widths or WIDTHS) if width is None else width
+    widths = (wanted, 4 * wanted) if isinstance(wanted, int) else tuple(wanted)
     decided = []
     for name, chosen in cases.items():
         drawn = chosen.block if networks is None else networks

@@ -42,7 +42,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Theory:
-    """A record of functions; `meanfield.theories` holds one file for each."""
+    """A record of functions; `meanfield.theories` holds one file for each.
+
+    widths: where its networks are drawn unless `check` is told others, if b/width is not yet all of their bias at the
+    usual ones.
+    """
 
     name: str
     title: str
@@ -52,6 +56,7 @@ class Theory:
     solve: Callable[[Layer, Case], Prediction]
     sample: Callable[[Layer, Case, int, np.random.Generator], Array]
     cases: Mapping[str, Case]
+    widths: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         return f"{self.name}: {self.title} ({self.cite})\n  {self.claim}"

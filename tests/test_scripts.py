@@ -82,6 +82,20 @@ def test_kernels_are_timed(tmp_path: Path) -> None:
     assert "neural-tangents: not measured" in page.read_text() and "old" not in page.read_text()
 
 
+def test_the_experiment_of_attention_is_rerun(tmp_path: Path) -> None:
+    """One head, two narrow widths, few networks: tables into a page, and a figure."""
+    page, figure = tmp_path / "page.md", tmp_path / "figure.svg"
+    page.write_text("before\n<!-- attention:begin -->\nold\n<!-- attention:end -->\nafter\n")
+    done = run("bench_attention.py", "--quick", "--write", str(page), "--figure", str(figure))
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert "old" not in text and "| 4 | 1 | 0.3919714435757 | 0.1661028909858 | 0.2433184252205 |" in text
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| 1 | ")]
+    assert [row[1] for row in rows[:4]] == ["16", "64", "line at 1/n = 0", "the law"] and rows[4][-1] == "agrees"
+    ratio = next(line for line in text.splitlines() if line.startswith("| 256 | 1 |")).split("|")[-2]
+    assert float(ratio) > 20 and "<svg" in figure.read_text()
+
+
 def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing")

@@ -56,7 +56,10 @@ def check(
     theory: Annotated[str, typer.Argument(metavar="BLOCK_OR_THEORY", help="A block, or one of `meanfield theories`.")],
     case: Annotated[str | None, typer.Option(help="One case of a theory (default: all).")] = None,
     networks: Annotated[str | None, typer.Option(metavar="BLOCK", help="Draw the networks of another block.")] = None,
-    width: Annotated[str, typer.Option(help="Two or more widths, or one that stands for n and 4n.")] = "128,512",
+    width: Annotated[
+        str | None,
+        typer.Option(help="Two or more widths, or one that stands for n and 4n.  [default: 128,512 or the theory's]"),
+    ] = None,
     draws: Annotated[int, typer.Option(help="Networks per width at the first look.")] = 250,
     max_draws: Annotated[int, typer.Option(help="Networks per width at the last look.")] = 8000,
     margin: Annotated[float, typer.Option(help="What still counts as agreement, relative.")] = 0.02,
@@ -79,12 +82,12 @@ def check(
 
     named = theory.isidentifier() and theory not in mf.ACTIVATIONS
     question = paper(theory) if named else block(theory)
-    widths = numbers("--width", width, int)
+    widths = None if width is None else numbers("--width", width, int)
     writable(plot)
     found = decide(
         question,
         None if networks is None else block(networks),
-        width=widths[0] if len(widths) == 1 else widths,
+        width=widths[0] if widths and len(widths) == 1 else widths,
         case=case,
         draws=draws,
         max_draws=max_draws,
