@@ -218,3 +218,12 @@ def test_the_kurtosis_to_two_per_cent_of_itself():
     """Half a per cent of variance^2, and kurtosis is a quarter of it."""
     found = mf.check("sakai2025", case="one head", margin=0.005, max_draws=16_000)
     assert found.outcome == "agrees", str(found)
+
+
+def test_the_kernel_of_infinitely_many_heads_is_the_covariance_of_the_law() -> None:
+    """Two ways to E A Gamma A^T that share no integral; heads do not matter to it."""
+    x = np.random.default_rng(5).standard_normal((1, 3, 7))
+    entries = mf.kernel(mf.Attention(qk_var=2, ov_var=0.5, mask="causal"), x)[0, 0]
+    law = mf.attention_law(x[0] @ x[0].T / 7, heads=2, qk_var=2, ov_var=0.5, mask="causal")
+    assert np.abs(law.covariance() - entries).max() < 1e-8
+    assert np.abs(mf.attention_law(law.gamma, qk_var=1, ov_var=0.5, mask="causal").covariance() - entries).max() > 1e-3
