@@ -81,6 +81,13 @@ if TYPE_CHECKING:
     from meanfield.theory import (
         theory as theory,
     )
+    from meanfield.transformer import Transformer as Transformer
+    from meanfield.transformer import transformer as transformer
+    from meanfield.transformer_edge import TransformerDiagram as TransformerDiagram
+    from meanfield.transformer_edge import transformer_diagram as transformer_diagram
+    from meanfield.transformer_edge import transformer_edge as transformer_edge
+    from meanfield.transformer_init import TransformerInit as TransformerInit
+    from meanfield.transformer_init import transformer_init as transformer_init
     from meanfield.width import FiniteWidth as FiniteWidth
     from meanfield.width import finite_width as finite_width
     from solvers.iterate import NotConverged as NotConverged
@@ -127,6 +134,8 @@ if TYPE_CHECKING:
     )
     from symbolic.sequences import PositionalEncoding as PositionalEncoding
     from symbolic.signals import NoRule as NoRule
+    from symbolic.tokens import token_map as token_map
+    from symbolic.transformers import TransformerBlock as TransformerBlock
 
 __version__ = "0.1.0"
 
@@ -165,6 +174,11 @@ _HOMES = {
     "meanfield.plot": ("plot",),
     "meanfield.width": ("FiniteWidth", "finite_width"),
     "meanfield.attention_law": ("AttentionLaw", "attention_law"),
+    "meanfield.transformer": ("Transformer", "transformer"),
+    "meanfield.transformer_edge": ("TransformerDiagram", "transformer_diagram", "transformer_edge"),
+    "meanfield.transformer_init": ("TransformerInit", "transformer_init"),
+    "symbolic.tokens": ("token_map",),
+    "symbolic.transformers": ("TransformerBlock",),
     "meanfield.batchnorm": ("BatchGrowth", "batchnorm"),
     "meanfield.shaped_attention": ("ShapedPaths", "ShapedSDE", "shaped_attention"),
     "meanfield.shaped_masks": ("ShapedMasks", "shaped_masks"),

@@ -25,6 +25,7 @@ from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.landmarks import slope
 from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Chain, Dense, Layer, Pointwise
 from symbolic.structure import substituted
+from symbolic.transformers import TransformerBlock
 
 LOWEST, SHORT, LONGEST = 1e-14, 1e-30, 1e6  # lengths: of a table, of none, and where growth counts as endless
 RESOLVED, MOST_ANGLES = 2e-14, 256
@@ -115,7 +116,9 @@ def phase_diagram(block: Any, *, weight_var: Any, bias_var: Any, q0: float = 1.0
     not finite, not ascending or out of range, and for a block without free variances; NotConverged where a mean does
     not exist at q0.
     """
-    weights, biases = _grid("weight_var", weight_var, open_low=True), _grid("bias_var", bias_var, open_low=False)
+    if isinstance(block, TransformerBlock):
+        raise TypeError("tokens of a Transformer have a diagram of their own: mf.transformer_diagram(block, ...)")
+    weights, biases = grid("weight_var", weight_var, open_low=True), grid("bias_var", bias_var, open_low=False)
     if not 0 < q0 < LONGEST:
         raise ValueError(f"q0 is a length to start from, between 0 and {LONGEST:g}, not {q0}")
     layer, _ = subject(block)
@@ -123,17 +126,18 @@ def phase_diagram(block: Any, *, weight_var: Any, bias_var: Any, q0: float = 1.0
     return _pointwise(layer, weights, biases, q0) if phi is None else _tabulated(phi, str(layer), weights, biases, q0)
 
 
-def _grid(name: str, given: Any, *, open_low: bool) -> Array:
-    grid = np.asarray(given, dtype=np.float64)
-    if grid.ndim != 1 or grid.size == 0:
-        raise ValueError(f"{name} must be a non-empty one-dimensional grid, not of shape {grid.shape}")
-    if not np.isfinite(grid).all():
-        raise ValueError(f"{name} must be finite, but {name}[{int((~np.isfinite(grid)).argmax())}] is not")
-    if (np.diff(grid) <= 0).any():
+def grid(name: str, given: Any, *, open_low: bool) -> Array:
+    """An ascending one-dimensional grid of finite numbers; ValueError else."""
+    values = np.asarray(given, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"{name} must be a non-empty one-dimensional grid, not of shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, but {name}[{int((~np.isfinite(values)).argmax())}] is not")
+    if (np.diff(values) <= 0).any():
         raise ValueError(f"{name} must be ascending: sort it first, np.sort({name}), without repeats")
-    if grid[0] < 0 or (open_low and grid[0] == 0):
-        raise ValueError(f"{name} must be {'greater than' if open_low else 'at least'} 0, not {grid[0]:g}")
-    return grid
+    if values[0] < 0 or (open_low and values[0] == 0):
+        raise ValueError(f"{name} must be {'greater than' if open_low else 'at least'} 0, not {values[0]:g}")
+    return values
 
 
 def _only_activation(layer: Layer) -> Pointwise | None:

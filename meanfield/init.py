@@ -11,7 +11,7 @@ SPREAD (Pennington et al. 2017, 1711.04735); self_normalizing: E phi = 0 and E p
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from math import exp, inf, sqrt
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from scipy.optimize import brentq
@@ -20,6 +20,7 @@ from meanfield.build import Array, Block, tabulated
 from meanfield.edge import LENGTHS, Critical, edge_of_chaos, half_stable, subject
 from meanfield.finite.networks import whole
 from meanfield.outlook import Outlook, outlook
+from meanfield.transformer_init import TransformerInit, transformer_init
 from symbolic.critical import NoEdge, keeping
 from symbolic.functions import X
 from symbolic.gaussian import Mean
@@ -27,6 +28,7 @@ from symbolic.gaussian import q as length
 from symbolic.landmarks import slope
 from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Layer, Pointwise
 from symbolic.structure import substituted
+from symbolic.transformers import TransformerBlock
 
 SPREAD = 0.25  # variance of the squared singular values that counts as an isometry
 NORMAL = 1e-9  # how far from 0 and 1 mean and variance of a self-normalizing activation may be
@@ -96,6 +98,11 @@ class _Question:
         return self.answer(point.weight_var, point.bias_var, point.q, chi_1, point.chi_q)
 
 
+@overload
+def init_scale(phi: TransformerBlock, *, depth: int, cosine: float, below: float) -> TransformerInit: ...
+
+
+@overload
 def init_scale(
     phi: Any,
     *,
@@ -105,14 +112,48 @@ def init_scale(
     width: int | None = None,
     depth_scale: float | None = None,
     q0: float = 1.0,
-) -> InitScale:
+) -> InitScale: ...
+
+
+def init_scale(
+    phi: Any,
+    *,
+    criterion: str = "edge_of_chaos",
+    bias_var: float | None = None,
+    depth: int | None = None,
+    width: int | None = None,
+    depth_scale: float | None = None,
+    q0: float = 1.0,
+    cosine: float | None = None,
+    below: float | None = None,
+) -> InitScale | TransformerInit:
     """Initialization scales of an activation (name, formula or layer), or of a block with free variances.
+
+    Of a TransformerBlock with numbers: a TransformerInit, scales that keep the cosine of tokens, which starts at
+    `cosine`, at most `below` behind `depth` blocks (mf.transformer_init; no other option applies).
 
     criterion: "edge_of_chaos" (bias_var default 0; with depth_scale, in layers, the ordered point that has it),
     "half_stable", "second_moment" (also "he"), "gradient", "isometry" (needs depth), "self_normalizing"; only the first
     takes a bias_var. depth (and width) add what to expect there of inputs of length q0. Raises NoEdge (a ValueError)
     where the wanted point does not exist, with the nearest that does.
     """
+    if isinstance(phi, TransformerBlock):
+        return _of_tokens(phi, depth, cosine, below, (criterion, bias_var, width, depth_scale, q0))
+    if cosine is not None or below is not None:
+        raise ValueError("cosine and below are those of the tokens of a mf.TransformerBlock: leave them out")
+    _check(criterion, depth, width, depth_scale, q0)
+    layer, name = subject(phi)
+    question = _Question(
+        phi, layer, name, criterion, bias_var, None if depth is None else whole("depth", depth), depth_scale
+    )
+    found = CRITERIA[criterion](question)
+    if depth is None:
+        return found
+    block = substituted(layer, {WEIGHT_VAR: found.weight_var, BIAS_VAR: found.bias_var})
+    return replace(found, outlook=outlook(block, depth=depth, width=width, q0=q0))
+
+
+def _check(criterion: str, depth: int | None, width: int | None, depth_scale: float | None, q0: float) -> None:
     if criterion not in CRITERIA:
         raise ValueError(f"unknown criterion {criterion!r}; known are {', '.join(CRITERIA)}")
     if depth_scale is not None and (criterion != "edge_of_chaos" or not 0 < depth_scale < inf):
@@ -124,15 +165,19 @@ def init_scale(
         raise ValueError("width says what to expect of a depth: give depth as well")
     if not 0 < q0 < inf:
         raise ValueError(f"q0 is the length of the input, positive and finite, not {q0}")
-    layer, name = subject(phi)
-    question = _Question(
-        phi, layer, name, criterion, bias_var, None if depth is None else whole("depth", depth), depth_scale
-    )
-    found = CRITERIA[criterion](question)
-    if depth is None:
-        return found
-    block = substituted(layer, {WEIGHT_VAR: found.weight_var, BIAS_VAR: found.bias_var})
-    return replace(found, outlook=outlook(block, depth=depth, width=width, q0=q0))
+
+
+def _of_tokens(
+    block: TransformerBlock, depth: int | None, cosine: float | None, below: float | None, others: tuple[Any, ...]
+) -> TransformerInit:
+    if depth is None or cosine is None or below is None:
+        raise ValueError(
+            "of a TransformerBlock init_scale asks for depth=, for the cosine= that tokens start with, and for the "
+            "cosine that they shall stay below="
+        )
+    if others != ("edge_of_chaos", None, None, None, 1.0):
+        raise ValueError("of a TransformerBlock init_scale takes depth, cosine and below alone")
+    return transformer_init(block, depth=depth, cosine=cosine, below=below)
 
 
 def _critical(question: _Question) -> InitScale:

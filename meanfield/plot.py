@@ -130,6 +130,22 @@ def save(ax: Any, path: str | Path) -> Path:
     return path
 
 
+def token_map(found: Any, ax: Any = None, scale: int = 0) -> Any:
+    """Of a TransformerDiagram: log10(1 - cosine) over weight_var and qk_var, the edge of chaos, entropy collapse."""
+    ax = axes(ax)
+    apart = np.log10(np.clip(found.one_minus_cosine[scale], 1e-12, 2))
+    drawn = ax.pcolormesh(found.weight_var, found.qk_var, apart, cmap="viridis", vmax=0)
+    ax.figure.colorbar(drawn, ax=ax, label=f"log10(1 - cosine) behind {found.depth} blocks")
+    ax.axvline(found.edge[scale], color="tab:red", lw=1.2, label="edge of chaos")
+    ax.axhline(found.qk_var_c, color="w", lw=1.2, ls="--", label="entropy collapse above")
+    ax.set(xlim=found.weight_var[[0, -1]], ylim=found.qk_var[[0, -1]])
+    ax.set(
+        xlabel="weight_var", ylabel="qk_var", title=f"tokens of cosine {found.start:g}, scale {found.scale[scale]:g}"
+    )
+    ax.legend(frameon=False, loc="upper left", labelcolor="w")
+    return ax
+
+
 def diagram_map(found: Any, ax: Any = None) -> Any:
     """Of a PhaseDiagram: depth scales over weight_var and bias_var, contours of 3 to 100 layers, the edge of chaos."""
     ax = axes(ax)

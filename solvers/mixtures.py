@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 
 from solvers.forms import Array
 from solvers.jit import cached, jit
-from solvers.participation import series_power
+from solvers.softmax_moments import series_power
 
 LOG_2PI = math.log(2 * math.pi)
 MOST_TERMS = 1 << 17

@@ -1,81 +1,100 @@
-"""Moments of Q = sum_j A_j^2, A the softmax of s independent scores p_j ~ N(0, v), as integrals over one variable.
+"""How many tokens a softmax row reads: Y2 = E sum_k A_ik^2 and Y12 = E sum_k A_ik A_jk of scores x_k ~ N(0, s^2).
 
-1/S^n = int_0^inf t^(n-1) e^(-t S) dt/(n-1)! with S = sum_j e^(p_j) makes the tokens independent: for l = log t and
-f_m(l) = t^m L_m(t) = E[e^(m u - e^u)], u = l + p,
-    E[Q^k] = k!/(2k-1)! int [x^k] (sum_j f_2j(l) x^j/j!)^s dl;
-k = 1, 2 are the integrals of E A_1^2, E A_1^4 and E A_1^2 A_2^2. Integrands are analytic for |Im l| < pi/2, so that the
-trapezoidal rule converges geometrically. The substitution and all k > 2 are derived here.
+Scores of different keys are independent, those of two rows have correlation c. With f0(l; s) = E[1 - exp(-e^(l+x))],
+Y2 = n int E[e^(2(l+x)) exp(-e^(l+x))] (1 - f0)^(n-1) dl, and Y12 = n iint g (1 - h)^(n-1) dl dm with
+g = E[v w e^-(v+w)], h = E[1 - e^-(v+w)], v = e^(l+x), w = e^(m+y): trapezoidal sums of analytic functions, exact to
+rounding. Derived by us.
 """
 
-import math
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
-Array = npt.NDArray[np.float64]
-FINE, COARSE = 50.0, 38.0  # -log of what the steps leave out
-REACH, SILENT = 9.0, 7.0  # standard deviations; e^(m u - e^u) is 0 from u = 7 on
-MOST_VARIANCE, AT_ONCE = 400.0, 1 << 20  # beyond, the two grids take seconds
+Array: TypeAlias = npt.NDArray[np.float64]
 
-
-def participation(tokens: int, variance: float, most: int) -> tuple[Array, Array]:
-    """E[Q^k] for k = 1 .. most, and their errors: the difference of two steps, and rounding."""
-    fine, coarse = (_moments(tokens, variance, most, target) for target in (FINE, COARSE))
-    return fine, np.abs(fine - coarse) + 4e-16 * tokens * fine
-
-
-def series_power(series: Any, exponent: int) -> Array:
-    """The coefficients of (sum_j a_j x^j)^exponent up to those given, along the first axis; by squaring, so that
-    positive ones meet no cancellation."""
-    base = np.asarray(series, dtype=np.float64)
-    out = np.zeros_like(base)
-    out[0] = 1.0
-    while exponent:
-        if exponent & 1:
-            out = _product(out, base)
-        exponent >>= 1
-        if exponent:
-            base = _product(base, base)
-    return out
+STEP = 0.2  # of log u, fine enough for chances of 1e-8
+SHORT = 1.0  # below it a Gaussian is summed in its own units, above in those of the Gumbel law
+GUMBEL = np.arange(-84.0, 4.4, STEP)
+DENSITY = STEP * np.exp(GUMBEL - np.exp(GUMBEL))
+FAR = 13.0  # deviations: a score that takes part in e^(2x) has moved by up to 2 s before its tail is counted
+NORMAL = np.arange(-FAR, FAR + 0.1, 0.25)
+WEIGHTS = 0.25 * np.exp(-0.5 * NORMAL**2) / np.sqrt(2 * np.pi)
+NOTHING = 1e-19
 
 
-def step(strip: float, target: float) -> float:
-    """Of a trapezoidal rule that leaves out e^-target of E g(z), z ~ N(0, 1), g analytic for |Im z| < strip.
-
-    On Im z = y the density grows by e^(y^2/2), and the rule leaves out e^(y^2/2 - 2 pi y/step).
-    """
-    widest = math.sqrt(2 * target)
-    return 2 * math.pi * strip / (target + strip**2 / 2) if strip < widest else 2 * math.pi / widest
-
-
-def _moments(tokens: int, variance: float, most: int, target: float) -> Array:
-    sigma = math.sqrt(variance)
-    h = step(math.pi / (2 * sigma) if sigma > 0 else math.inf, target)
-    z = h * np.arange(math.floor(-REACH / h), math.ceil((REACH + 2 * most * sigma) / h) + 1)
-    dl = math.pi**2 / target
-    # Left of the first, t^2 decays below e^-40; of the second, no score within reach brings e^(l + p) near 1.
-    low = max(-20.0 - most * variance, -25.0 - (REACH + 2 * most) * sigma)
-    high = math.log(2 * most + 60) + REACH * sigma
-    level = np.asarray(dl * np.arange(math.floor(low / dl), math.ceil(high / dl) + 1))
-    p, density = np.asarray(sigma * z), np.asarray(h / math.sqrt(2 * math.pi) * np.exp(-(z**2) / 2))
-    rows = max(1, AT_ONCE // len(z))
-    parts = [_series(level[i : i + rows], p, density, most) for i in range(0, len(level), rows)]
-    series = np.concatenate(parts, axis=1)
-    powers = dl * series_power(series, tokens).sum(axis=1)
-    return np.array([math.factorial(k) / math.factorial(2 * k - 1) * powers[k] for k in range(1, most + 1)])
+def _moments(at: Array, s: float) -> Array:
+    """Rows E[1 - e^-v], E[v e^-v], E[v^2 e^-v], v = e^(at + x), x ~ N(0, s^2)."""
+    if s < SHORT:
+        t = at[:, None] + s * NORMAL
+        with np.errstate(over="ignore", under="ignore"):
+            v = np.exp(np.minimum(t, 50.0))
+            decay = np.exp(-v)
+            return np.stack([-np.expm1(-v) @ WEIGHTS, (v * decay) @ WEIGHTS, (v * v * decay) @ WEIGHTS])
+    z = (at[:, None] - GUMBEL) / s
+    with np.errstate(under="ignore"):
+        bell = np.exp(-0.5 * z * z) / (s * np.sqrt(2 * np.pi))
+        # 1 - e^-v is the distribution function of a Gumbel variable.
+        return np.stack([ndtr(z) @ DENSITY, bell @ DENSITY, bell @ (DENSITY * np.exp(GUMBEL))])
 
 
-def _series(level: Array, p: Array, density: Array, most: int) -> Array:
-    """f_2j(l)/j!, (j, levels)."""
-    x = np.exp(np.minimum(level[:, None] + p, SILENT))
-    weighted = np.exp(-x) * density
-    found = [weighted.sum(axis=1)]
-    for j in range(1, most + 1):
-        weighted *= x * x / j
-        found.append(weighted.sum(axis=1))
-    return np.array(found)
+def _power(chance: Array, n: float) -> Array:
+    """(1 - chance)^(n-1)."""
+    with np.errstate(divide="ignore", under="ignore"):
+        return np.asarray(np.exp((n - 1) * np.log1p(-np.minimum(chance, 1.0))))
 
 
-def _product(a: Array, b: Array) -> Array:
-    return np.stack([sum(a[i] * b[k - i] for i in range(k + 1)) for k in range(len(a))])
+def _grid(s: float, n: float, step: float) -> Array:
+    """Places of log u; towards 0 the integrand over two rows falls as u, and nothing is below the rounding of 1/n."""
+    return np.asarray(np.arange(-42.0 - np.log(n) - 13.0 * s, 5.0 + 13.0 * s, step))
+
+
+def participation(s: float, n: float) -> float:
+    """Y2 of one row of n independent scores N(0, s^2), to about 1e-13."""
+    step = STEP * max(1.0, s / 4)
+    none, _, second = _moments(_grid(s, n, step), s)
+    return float(n * step * np.sum(second * _power(none, n)))
+
+
+def joint_participation(s: float, c: float, n: float) -> float:
+    """Y12 of two rows of n independent pairs of scores of variance s^2 and correlation c, to about 1e-12."""
+    shared, own = s * np.sqrt(abs(c)), s * np.sqrt(1 - abs(c))
+    if shared < 1e-9:
+        return 1 / n
+    low, high = _reach(s, n)
+    at, first, second, weights = _conditioned(low, high, float(shared), float(own), float(max(1.0, s / 4)))
+    back = slice(None, None, 1 if c > 0 else -1)  # rows of negative correlation read the shared score with two signs
+    with np.errstate(under="ignore"):
+        marginal = first @ weights
+        either = marginal[:, None] + marginal - (first * weights) @ first[:, back].T
+        both = (second * weights) @ second[:, back].T
+        return float(n * (at[1] - at[0]) ** 2 * np.sum(both * _power(either, n)))
+
+
+def _reach(s: float, n: float) -> tuple[float, float]:
+    """Where the integrand over log u is not nothing."""
+    at = _grid(s, n, STEP * max(1.0, s / 4))
+    none, first, _ = _moments(at, s)
+    kept = at[first * _power(none, n) > NOTHING / n**2]
+    return float(kept[0]), float(kept[-1])
+
+
+def _conditioned(
+    low: float, high: float, shared: float, own: float, stretch: float
+) -> tuple[Array, Array, Array, Array]:
+    """Places l, and E[1 - e^-v], E[v e^-v] given the shared score z (places, scores), with the weights of z."""
+    if shared < 2 * STEP:
+        nodes, mass = np.polynomial.hermite_e.hermegauss(32)
+        at = np.asarray(np.arange(low, high + STEP, STEP), dtype=np.float64)
+        first, second, _ = _moments((at[:, None] + shared * nodes).ravel(), own)
+        mass = np.asarray(mass, dtype=np.float64) / np.sqrt(2 * np.pi)
+        return at, first.reshape(len(at), -1), second.reshape(len(at), -1), mass
+    # The step of z is one of l too, so that both share one table.
+    reach, every = int(np.ceil(FAR * shared / STEP)), int(stretch)
+    places = np.arange(0, int((high - low) / STEP) + every + 1, every)
+    table = _moments(low + STEP * np.arange(-reach, places[-1] + reach + 1), own)
+    z = STEP * np.arange(-reach, reach + 1) / shared
+    index = places[:, None] + np.arange(2 * reach + 1)
+    weights = STEP / shared * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
+    return np.asarray(low + STEP * places), table[0][index], table[1][index], weights

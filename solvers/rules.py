@@ -19,7 +19,7 @@ from scipy.special import ndtri
 
 from solvers import forms
 from solvers.forms import Array
-from solvers.participation import MOST_VARIANCE, REACH, participation, step
+from solvers.softmax_moments import MOST_VARIANCE, REACH, participation_moments, step
 
 PLACES = 48
 FINE, COARSE = 42.0, 36.0  # -log of what the lattices leave out
@@ -158,7 +158,7 @@ class Form:
     def _even_moments(self, most: int) -> tuple[Array, Array]:
         """Q = b + a sum A^2, and the scores share sqrt(b) z_0, which softmax does not see."""
         a, b = self._parts
-        pure, errors = participation(len(self.gram), self.variance * a, most)
+        pure, errors = participation_moments(len(self.gram), self.variance * a, most)
         powers = a ** np.arange(1.0, most + 1)
         inner = np.concatenate([[1.0], pure * powers])
         found = [math.fsum(math.comb(k, j) * b ** (k - j) * inner[j] for j in range(k + 1)) for k in range(1, most + 1)]

@@ -111,3 +111,12 @@ def test_kernels_of_real_networks_are_timed() -> None:
     rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith(("| mf", "| floor"))]
     assert len(rows) == 5 and all(float(cells[2]) > 0 for cells in rows)
     assert "Peak memory" in done.stdout and "neural-tangents" not in done.stdout
+
+
+def test_tokens_of_real_networks_are_measured() -> None:
+    """Small networks; six blocks, each with its networks, and what the annealed regime refuses."""
+    done = run("bench_transformers.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines()[2:]]
+    assert len(rows) == 6 and sum("refused" in row[4] for row in rows) == 2
+    assert all(abs(float(row[2].split("±")[0]) - float(row[3])) < 0.1 for row in rows)

@@ -9,8 +9,8 @@ from scipy.integrate import quad
 
 from solvers import mixtures
 from solvers.covariances import covariance
-from solvers.participation import participation, series_power
 from solvers.rules import Form, gathered, gram_factor
+from solvers.softmax_moments import participation_moments, series_power
 from tests.symbolic import softmax_oracle
 
 # Gamma = I, v = 1: E Q, E Q^2, excess kurtosis of one head; found once by another quadrature.
@@ -29,7 +29,7 @@ OTHER = {0.25: ("0.29374511616043", "0.048367454546602"), 0.5: ("0.3313664374892
 
 @pytest.mark.parametrize("tokens", TABLE)
 def test_moments_of_independent_scores(tokens: int) -> None:
-    (first, second), errors = participation(tokens, 1.0, 2)
+    (first, second), errors = participation_moments(tokens, 1.0, 2)
     for found, printed in zip((first, second, 3 * (second / first**2 - 1)), TABLE[tokens], strict=True):
         assert abs(found - float(printed)) < 1e-12
     assert (errors < 1e-12).all()
@@ -37,7 +37,7 @@ def test_moments_of_independent_scores(tokens: int) -> None:
 
 @pytest.mark.parametrize("v", OTHER)
 def test_moments_of_other_variances(v: float) -> None:
-    (first, second), _ = participation(4, v, 2)
+    (first, second), _ = participation_moments(4, v, 2)
     mean, kurtosis = map(float, OTHER[v])
     assert abs(first - mean) < 1e-13 and abs(3 * (second / first**2 - 1) - kurtosis) < 1e-13
 
@@ -45,7 +45,7 @@ def test_moments_of_other_variances(v: float) -> None:
 @pytest.mark.parametrize(("tokens", "v"), [(4, "2"), (4, "4"), (1, "1"), (3, "1"), (32, "1")])
 @pytest.mark.parametrize("k", [1, 2])
 def test_moments_against_mpmath(tokens: int, v: str, k: int) -> None:
-    found, _ = participation(tokens, float(v), 2)
+    found, _ = participation_moments(tokens, float(v), 2)
     assert abs(found[k - 1] - softmax_oracle.moment(k, tokens, v)) < 1e-13
 
 
@@ -63,7 +63,7 @@ def two_tokens(power: int, v: str) -> mpmath.mpf:
 
 @pytest.mark.parametrize(("v", "power"), [("1", 1), ("1", 2), ("1", 5), ("0.25", 3), ("4", 2)])
 def test_two_tokens_against_mpmath(v: str, power: int) -> None:
-    found, errors = participation(2, float(v), power)
+    found, errors = participation_moments(2, float(v), power)
     exact = float(two_tokens(power, v))
     assert abs(found[-1] - exact) < 1e-11 and abs(found[-1] - exact) <= errors[-1] + 1e-15
 
@@ -72,7 +72,7 @@ def test_large_scores_against_the_lattice() -> None:
     v = 100.0
     form = Form(np.eye(3), v, "softmax")
     found, errors = form.mean(lambda rule: np.array([rule.places @ rule.masses, rule.places**2 @ rule.masses]))
-    exact, _ = participation(3, v, 2)
+    exact, _ = participation_moments(3, v, 2)
     assert np.abs(found / exact - 1).max() < 1e-10 and (errors < 1e-8).all()
 
 
@@ -84,7 +84,7 @@ def test_larger_scores_are_left_to_rules() -> None:
 def test_the_lattice_knows_the_same_moments(tokens: int, v: float) -> None:
     form, k = Form(np.eye(tokens), v, "softmax"), np.arange(1, 5)
     found, errors = form.mean(lambda rule: (rule.places[:, None] ** k * rule.masses[:, None]).sum(axis=0))
-    exact, _ = participation(tokens, v, 4)
+    exact, _ = participation_moments(tokens, v, 4)
     assert np.abs(found / exact - 1).max() < 1e-11
     assert (np.abs(found - exact) <= errors + 1e-14).all()
 
@@ -93,7 +93,7 @@ def test_points_know_their_error() -> None:
     form, k = Form(np.eye(8), 1.0, "softmax"), np.arange(1, 3)
     assert form.how == "integrals over one variable" and not form._lattice
     found, errors = form.mean(lambda rule: (rule.places[:, None] ** k * rule.masses[:, None]).sum(axis=0))
-    exact, _ = participation(8, 1.0, 2)
+    exact, _ = participation_moments(8, 1.0, 2)
     assert (np.abs(found - exact) <= 1.5 * errors).all() and (errors < 1e-3 * exact).all()
 
 
