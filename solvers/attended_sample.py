@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
+from solvers.normal_points import normal_points
 from solvers.scores import FLAT, Array, Scores, centred, factor
 from solvers.softmaxes import add_parts
 
@@ -55,8 +55,5 @@ def _directions(scores: Scores) -> tuple[Array, Array, Index]:
 
 @lru_cache(maxsize=24)
 def _normals(dimensions: int, power: int, seed: int) -> Array:
-    """2^power points of a scrambled Sobol sequence as standard normal numbers, (dimensions, points)."""
-    from scipy.stats.qmc import Sobol  # late, for scipy.stats is long to import
-
-    points = Sobol(dimensions, scramble=True, seed=np.random.default_rng([dimensions, seed])).random_base2(power)
-    return np.ascontiguousarray(ndtri(points + 2.0**-31).T)  # to the middle of their cells: none is 0
+    """2^power points as standard normal numbers, (dimensions, points)."""
+    return np.ascontiguousarray(normal_points(dimensions, power, [dimensions, seed]).T)

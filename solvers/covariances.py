@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from solvers.forms import KINDS, Array, Flags, attend
-from solvers.rules import SCRAMBLES, Form, gram_factor, sobol
+from solvers.normal_points import normal_points
+from solvers.rules import SCRAMBLES, Form, gram_factor
 
 LOG_POINTS, MOST_SOBOL, MOST_NUMBERS = 13, 1024, 1 << 23
 
@@ -47,7 +48,7 @@ def _once(gram: Array, keys: Flags, variance: float, kind: str, seed: int) -> Ar
     tokens, rank = factor.shape
     size = rank * rank
     if size <= MOST_SOBOL:
-        points = sobol(size, LOG_POINTS, seed)
+        points = normal_points(size, LOG_POINTS, seed)
     else:
         points = np.random.default_rng(seed).standard_normal((max(256, MOST_NUMBERS // size), size))
     total = np.zeros((tokens, tokens))

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import gamma as gamma_function
-from scipy.special import ndtri
 
 from solvers import forms
 from solvers.forms import Array
+from solvers.normal_points import normal_points
 from solvers.softmax_moments import MOST_VARIANCE, REACH, participation_moments, step
 
 PLACES = 48
@@ -147,7 +147,7 @@ class Form:
         forms.lattice_bins(self.factor, self.gram, kind, self._steps(target), REACH, self._unit, bins)
 
     def _fill_points(self, bins: Array, seed: int) -> None:
-        points = sobol(self.factor.shape[1], LOG_POINTS, seed)
+        points = normal_points(self.factor.shape[1], LOG_POINTS, seed)
         forms.point_bins(self.factor, self.gram, forms.KINDS[self.kind], points, self._unit, bins)
 
     def _rule(self, fill: Callable[[Array, Any], None], which: Any) -> Rule:
@@ -182,14 +182,6 @@ def gram_factor(gram: Array, *, scale: float | None = None) -> Array:
     top = float(np.abs(values).max(initial=0.0)) if scale is None else scale
     kept = values > EVEN * len(gram) * top
     return np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept]))
-
-
-def sobol(size: int, log_points: int, seed: int) -> Array:
-    """2^log_points standard normal points (points, size), scrambled."""
-    from scipy.stats import qmc
-
-    uniform = qmc.Sobol(size, seed=np.random.default_rng(seed)).random_base2(log_points)
-    return np.ascontiguousarray(ndtri(uniform + 2.0**-31))  # the middle of cells of 2^-30, never 0
 
 
 def gathered(places: Array, masses: Array, most: int = PLACES) -> Rule:
