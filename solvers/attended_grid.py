@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import roots_hermitenorm
+from scipy.special import roots_hermitenorm, softmax
 
 from solvers.scores import Array, Keys, Scores, centred, factor
 
@@ -78,8 +78,7 @@ def _softmaxes(spread: Array, directions: Array, keys: Keys, size: int) -> Array
     grid = nodes[np.indices((size,) * dimensions).reshape(dimensions, size**dimensions)]
     scores = spread[:, None, None] * (directions @ grid)
     scores = np.where(keys[:, :, None], scores, -np.inf)
-    rows = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(rows / rows.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(scores, axis=1))
 
 
 def _features(a: Array, dimensions: int, shared: int, size: int, tangent: bool) -> list[Array]:

@@ -11,9 +11,11 @@ from math import inf, sqrt
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from meanfield.finite.networks import Array, Draw, Passed, forward, linear, number
 from meanfield.finite.positions import covariance
+from meanfield.finite.roots import gram_root
 from symbolic.attention import Attention, allowed
 from symbolic.pictures import shape_after
 from symbolic.sequences import PositionalEncoding
@@ -37,8 +39,7 @@ def _(layer: Attention, x: Array, draw: Draw) -> Passed:
 @forward.register
 def _(layer: PositionalEncoding, x: Array, draw: Draw) -> Passed:
     shape_after(layer, x.shape[1:-1])
-    values, vectors = np.linalg.eigh(covariance(layer, x.shape[1]))
-    factor = vectors * np.sqrt(np.maximum(values, 0.0))  # a smooth covariance is singular to rounding
+    factor = gram_root(covariance(layer, x.shape[1]))
     return x + factor @ draw.rng.standard_normal(x.shape[1:]), lambda g: g
 
 
@@ -75,8 +76,7 @@ def _attention(layer: Attention, x: Array, keys: Keys, draw: Draw) -> Passed:
 
 def _softmax(scores: Array, keys: Keys) -> Passed:
     masked = np.where(keys, scores, -np.inf)
-    weights = np.exp(masked - masked.max(axis=-1, keepdims=True))
-    weights /= weights.sum(axis=-1, keepdims=True)
+    weights = softmax(masked, axis=-1)
     return weights, lambda g: weights * (g - (weights * g).sum(axis=-1, keepdims=True))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from meanfield.finite.networks import Array, Draw, forward, number, whole
+from meanfield.finite.roots import gram_root
 from symbolic.networks import Dense, Layer
 
 Taps = list[tuple[tuple[int, ...], float]]
@@ -87,8 +88,7 @@ def position_covariances(
     shifts, draw = taps(kernel), Draw(whole("channels", channels), rng)
     shape = start.shape[: start.ndim // 2]
     size = int(np.prod(shape))
-    values, vectors = np.linalg.eigh(start.reshape(size, size))
-    factor = vectors * np.sqrt(np.maximum(values, 0.0))
+    factor = gram_root(start.reshape(size, size))
     h = factor @ rng.standard_normal((whole("networks", networks), whole("inputs", inputs), size, channels))
     found = [_covariance(h)]
     for _ in range(whole("depth", depth)):

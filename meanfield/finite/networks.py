@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meanfield.finite.formulas import evaluate, slope
+from meanfield.finite.roots import gram_root
 from symbolic.networks import Chain, Dense, Dropout, Identity, Layer, LayerNorm, Pointwise, Repeat, RMSNorm, Scale, Sum
 from symbolic.signals import NoRule
 
@@ -117,9 +118,7 @@ def linear(x: Array, weight_var: float, bias_var: float, draw: Draw) -> Passed:
 
 def _conditional(x: Array, weight_var: float, bias_var: float, draw: Draw) -> Passed:
     rows = x.reshape(-1, x.shape[-1])
-    values, vectors = np.linalg.eigh(weight_var * (rows @ rows.T) / x.shape[-1] + bias_var)
-    # Equal or dependent points make the Gram singular, and rounding then gives eigenvalues just below zero.
-    factor = vectors * np.sqrt(np.maximum(values, 0.0))
+    factor = gram_root(weight_var * (rows @ rows.T) / x.shape[-1] + bias_var)
 
     def pullback(g: Array) -> Array:
         raise ValueError("a conditional draw has no weights to go back through: draw with conditional=False")

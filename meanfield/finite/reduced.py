@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from meanfield.finite.networks import Array, number, whole
+from meanfield.finite.roots import gram_root
 from solvers import forms
 from solvers.rules import gram_factor
 from symbolic.attention import Attention, allowed
@@ -101,8 +102,7 @@ def _tokens(tokens: Any, n: int, networks: int, rng: np.random.Generator) -> Arr
     if tokens.psi == "identity":
         return np.asarray((length * wishart_root(tokens.count, n, (networks,), rng) / math.sqrt(n))[:, None])
     x = np.maximum(length * rng.standard_normal((networks, tokens.count, n)), 0.0)
-    values, vectors = np.linalg.eigh(x @ x.swapaxes(1, 2) / n)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))[:, None])[:, None])
+    return gram_root(x @ x.swapaxes(1, 2) / n)[:, None]
 
 
 def _outputs(

@@ -8,6 +8,7 @@ Wishart matrix, drawn as R R^T (Bartlett 1933), and so is that of W_Q. H = (L Z,
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from meanfield.build import Array
 
@@ -64,8 +65,7 @@ def from_weights(X: Array, gamma: float, tau: float, *, depth: int, keys: int, r
 def _attention(scores: Array) -> Array:
     """1 + softmax(scores) - 1/m, row by row."""
     m = scores.shape[-1]
-    rows = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.asarray(np.eye(m) + rows / rows.sum(axis=-1, keepdims=True) - 1 / m)
+    return np.asarray(np.eye(m) + softmax(scores, axis=-1) - 1 / m)
 
 
 def _bartlett(count: int, m: int, freedom: int, rng: np.random.Generator) -> Array:

@@ -9,9 +9,11 @@ covariance X X^T/width: the conditional draw samples that law, without the width
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import softmax
 
 from meanfield.finite.formulas import evaluate
 from meanfield.finite.networks import Array, number
+from meanfield.finite.roots import gram_root
 from symbolic.transformers import TransformerBlock
 
 
@@ -45,20 +47,13 @@ def difference(x: Array) -> float:
     return float(np.sum((x - x.mean(axis=1, keepdims=True)) ** 2)) / (sequences * width * (count - 1))
 
 
-def weights_of(scores: Array) -> Array:
-    """Softmax over the last axis."""
-    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
-
-
 def multiplier(x: Array, rng: np.random.Generator, conditional: bool) -> Callable[[], Array]:
     """x W/sqrt(width) with a fresh W of standard normal entries at each call."""
     rows, width = x.reshape(-1, x.shape[-1]), x.shape[-1]
     if not conditional:
         return lambda: (rows @ rng.standard_normal((width, width))).reshape(x.shape) / np.sqrt(width)
-    values, vectors = np.linalg.eigh(rows @ rows.T / width)
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    return lambda: (root @ rng.standard_normal((len(rows), width))).reshape(x.shape)
+    factor = gram_root(rows @ rows.T / width)
+    return lambda: (factor @ rng.standard_normal((len(rows), width))).reshape(x.shape)
 
 
 def attention(x: Array, block: TransformerBlock, rng: np.random.Generator, conditional: bool) -> tuple[Array, float]:
@@ -66,7 +61,7 @@ def attention(x: Array, block: TransformerBlock, rng: np.random.Generator, condi
     product, width = multiplier(x, rng, conditional), x.shape[-1]
     queries, keys, values = product(), product(), product()
     scores = np.sqrt(number(block, "qk_var") / width) * queries @ keys.transpose(0, 2, 1)
-    read = weights_of(scores)
+    read = softmax(scores, axis=-1)
     out = np.sqrt(number(block, "ov_var")) * read @ values
     return out + _bias(block, width, rng), float(np.mean(np.sum(read**2, axis=-1)))
 
@@ -133,7 +128,7 @@ def attention_gradients(x: Array, queries: Array, keys: Array, values: Array) ->
     """
     width = x.shape[1]
     query, key, value = x @ queries, x @ keys, x @ values
-    read = weights_of(query @ key.T / np.sqrt(width))
+    read = softmax(query @ key.T / np.sqrt(width), axis=-1)
     out = read @ value
     by_query = by_key = 0.0
     for i, row in enumerate(read):

@@ -7,6 +7,7 @@ paper. A network here is attention and Gaussian value weights alone, with softma
 """
 
 import numpy as np
+from scipy.special import softmax
 
 from meanfield.build import Array
 from meanfield.shaped_masks import ShapedMasks, shaped_masks
@@ -48,8 +49,7 @@ def sample(block: Layer, case: Case, width: int, rng: np.random.Generator) -> Ar
     layer = _layer(block)
     x = np.sqrt(width) * np.eye(COPIES * TOKENS, width).reshape(COPIES, TOKENS, width)
     for bias, scales in _attentions(layer):
-        weights = np.exp(bias - bias.max(axis=1, keepdims=True))
-        weights /= weights.sum(axis=1, keepdims=True)
+        weights = softmax(bias, axis=1)
         x = scales[:, None] * (weights @ (x @ (rng.standard_normal((width, width)) / np.sqrt(width))))
     return np.asarray((x @ np.swapaxes(x, 1, 2) / width).mean(axis=0)[FIRST, SECOND])
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 import meanfield as mf
 from meanfield.finite import stream
-from meanfield.finite.transformers import attention_gradients, walk, weights_of
+from meanfield.finite.transformers import attention_gradients, walk
 from symbolic.collapse import K_VAR, OV_VAR, RHO, VARIANCE, WIDTH, n
 from symbolic.collapse import attention_gradients as formulas
 
@@ -111,7 +112,7 @@ def test_gradients_are_those_of_finite_differences():
     x, *weights = rng.standard_normal((3, d)), *rng.standard_normal((3, d, d))
 
     def output(queries, keys, values):
-        return weights_of(x @ queries @ (x @ keys).T / np.sqrt(d)) @ x @ values
+        return softmax(x @ queries @ (x @ keys).T / np.sqrt(d), axis=-1) @ x @ values
 
     found = dict(zip((2, 0, 1), attention_gradients(x, *weights), strict=True))
     for which in range(3):
