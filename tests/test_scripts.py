@@ -120,3 +120,11 @@ def test_tokens_of_real_networks_are_measured() -> None:
     rows = [line.split("|") for line in done.stdout.splitlines()[2:]]
     assert len(rows) == 6 and sum("refused" in row[4] for row in rows) == 2
     assert all(abs(float(row[2].split("±")[0]) - float(row[3])) < 0.1 for row in rows)
+
+
+def test_kernels_of_attention_are_timed() -> None:
+    """Two short sequences: a row of numbers, whose error is that of a grid and not 0."""
+    done = run("bench_attention_kernels.py", "--sizes", "2x3")
+    assert done.returncode == 0, done.stderr
+    count, tokens, *numbers = (float(x) for x in done.stdout.splitlines()[2].strip("|").split("|"))
+    assert (count, tokens) == (2, 3) and all(x > 0 for x in numbers) and numbers[-1] < 1e-6
