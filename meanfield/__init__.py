@@ -94,6 +94,8 @@ if TYPE_CHECKING:
     from symbolic.activations import activation as activation
     from symbolic.attention import Attention as Attention
     from symbolic.critical import NoEdge as NoEdge
+    from symbolic.fourier import Spectral as Spectral
+    from symbolic.fourier_block import FourierBlock as FourierBlock
     from symbolic.growth import Divergent as Divergent
     from symbolic.growth import NotReal as NotReal
     from symbolic.integrals import Unprintable as Unprintable
@@ -145,6 +147,8 @@ _HOMES = {
     ),
     "symbolic.attention": ("Attention",),
     "symbolic.sequences": ("PositionalEncoding",),
+    "symbolic.fourier": ("Spectral",),
+    "symbolic.fourier_block": ("FourierBlock",),
     "symbolic.pictures": ("AvgPool", "Conv", "Flatten", "GlobalAvgPool"),
     "symbolic.signals": ("NoRule",),
     "symbolic.limits": ("derive",),

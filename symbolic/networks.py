@@ -63,7 +63,7 @@ class Layer:
         return Repeat(self, times)
 
     def __str__(self) -> str:
-        given = (f"{f.name}={_short(getattr(self, f.name))}" for f in fields(self))
+        given = (f"{f.name}={short(getattr(self, f.name))}" for f in fields(self))
         return f"{type(self).__name__}({', '.join(given)})"
 
     __repr__ = __str__
@@ -149,7 +149,7 @@ class Scale(Layer):
 
     def __str__(self) -> str:
         inner = f"({self.layer})" if isinstance(self.layer, Chain | Sum | Repeat) else str(self.layer)
-        return f"{_short(self.factor)} * {inner}"
+        return f"{short(self.factor)} * {inner}"
 
     __repr__ = __str__
 
@@ -227,7 +227,7 @@ def chain(parts: Sequence[Layer]) -> Layer:
     return parts[0] if len(parts) == 1 else Chain(tuple(parts))
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     return f"{float(value):.12g}" if isinstance(value, Expr) and value.is_number else str(value)
 
 
