@@ -40,12 +40,15 @@ if TYPE_CHECKING:
     from meanfield.empirical import empirical_kernel as empirical_kernel
     from meanfield.finite import Sample as Sample
     from meanfield.finite import sample as sample
+    from meanfield.fourier_operator import FourierOperator as FourierOperator
+    from meanfield.fourier_operator import fourier_operator as fourier_operator
     from meanfield.init import InitScale as InitScale
     from meanfield.init import init_scale as init_scale
     from meanfield.isometry import SingularValues as SingularValues
     from meanfield.isometry import lyapunov_exponents as lyapunov_exponents
     from meanfield.isometry import singular_values as singular_values
     from meanfield.kernels import kernel as kernel
+    from meanfield.lag_covariance import lag_covariance as lag_covariance
     from meanfield.phase import Phase as Phase
     from meanfield.phase import phase as phase
     from meanfield.plot import plot as plot
@@ -187,6 +190,8 @@ _HOMES = {
     "meanfield.shaped_attention": ("ShapedPaths", "ShapedSDE", "shaped_attention"),
     "meanfield.shaped_masks": ("ShapedMasks", "shaped_masks"),
     "meanfield.spectrum": ("AttentionSpectrum", "attention_spectrum"),
+    "meanfield.lag_covariance": ("lag_covariance",),
+    "meanfield.fourier_operator": ("FourierOperator", "fourier_operator"),
 }  # fmt: skip
 _FACES = ("sklearn", "torch")  # modules, each for the users of another package, which an extra brings
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -2,9 +2,10 @@
 
 The text becomes a real module file named by the SHA-256 of what it says and of everything it links in (numba's own
 cache notices neither text made by exec nor changes in imported files). Around each function `f` that returns a tuple,
-two loops are written: f_rows over the rows of an array, and on request f_gram over the pairs of a kernel matrix,
-layers outside, entries inside, in strips that stay in the first-level cache. A cache is as trusted as code: its
-folder must be ours alone, and a file that is not what its name says is refused.
+loops are written: f_rows over the rows of an array, and on request f_gram over the pairs of a kernel matrix, layers
+outside, entries inside, in strips that stay in the first-level cache, and for a state of one number f_lattice over the
+lags of a lattice, between two small matrices. A cache is as trusted as code: its folder must be ours alone, and a file
+that is not what its name says is refused.
 """
 
 import ast
@@ -34,7 +35,7 @@ CACHE_VARIABLE = "MEANFIELD_CACHE"
 _LOADING = RLock()
 
 _HEADER = """\
-from numpy import array
+from numpy import array, dot
 from solvers.jit import cached, inlined, jit, wide
 from solvers.quadrature import bounded_pair_mean, checked_mean, checked_pair_mean, mean as bounded_mean
 from solvers.smoothed import bounded_smoothed_mean, checked_smoothed_mean
@@ -64,6 +65,22 @@ def {name}_gram(p, q, state, params, first, last, triangle):
                 for j in range(end - start):
                     r = {name}({arguments})
                     {results}
+"""
+
+_LATTICE = """\
+@cached
+def {name}_lattice(orbit, inward, outward, local, skip, bias, params):
+    wide()
+    met = orbit[0].copy()
+    for layer in range(orbit.shape[0] - 1):
+        state = orbit[layer]
+        variance = state[0]
+        for j in range(state.size):
+            r = {name}({arguments})
+            met[j] = r[0]
+        filtered = dot(dot(inward, met), outward)
+        for j in range(state.size):
+            orbit[layer + 1, j] = filtered[j] + local * met[j] + skip * state[j] + bias
 """
 
 
@@ -183,6 +200,7 @@ def _module_text(text: str, gram: tuple[tuple[str, int], ...]) -> str:
         parts.append(f"{mark}{source}\n")
     loops = [_rows(node, width) for node in functions.values() if (width := _results(node))]
     loops += [_gram(functions[name], states) for name, states in gram]
+    loops += [_lattice(functions[name]) for name, states in gram if states == 1]
     return "\n\n".join((*parts, *loops))
 
 
@@ -208,6 +226,11 @@ def _gram(function: ast.FunctionDef, width: int) -> str:
     arguments = ", ".join(["left", "right[j]", *(f"s{n}[j]" for n in range(width)), *params])
     results = "; ".join(f"s{n}[j] = r[{n}]" for n in range(width))
     return _GRAM.format(name=function.name, views=views, arguments=arguments, results=results, strip=STRIP)
+
+
+def _lattice(function: ast.FunctionDef) -> str:
+    params = [f"params[{a}]" for a in range(len(function.args.args) - 3)]
+    return _LATTICE.format(name=function.name, arguments=", ".join(["variance", "variance", "state[j]", *params]))
 
 
 def _write(path: Path, text: bytes) -> None:
