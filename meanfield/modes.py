@@ -23,7 +23,7 @@ def frequencies(shape: Sequence[int]) -> list[npt.NDArray[np.intp]]:
     return [np.rint(np.fft.fftfreq(n) * n).astype(np.intp) for n in shape]
 
 
-def mirrored(values: Array, axes: Sequence[int] | None = None) -> Array:
+def mirrored(values: npt.NDArray[Any], axes: Sequence[int] | None = None) -> npt.NDArray[Any]:
     """values at -k in place of k along the axes (all)."""
     along = range(values.ndim) if axes is None else axes
     for axis in along:
@@ -33,7 +33,7 @@ def mirrored(values: Array, axes: Sequence[int] | None = None) -> Array:
 
 def mode_shares(layer: Spectral, shape: Shape) -> Array:
     """s_k/weight_var of every mode of a grid, in the order of the DFT, (*shape); ValueError for modes it has not."""
-    box = _box(layer, shape)
+    box = box_shares(layer, shape)
     other = mirrored(box)
     last = frequencies(shape)[-1]
     plane = (last == 0) | (2 * last == -shape[-1])
@@ -42,8 +42,8 @@ def mode_shares(layer: Spectral, shape: Shape) -> Array:
     return np.where(plane, within, own)
 
 
-def _box(layer: Spectral, shape: Shape) -> Array:
-    """The share of each mode that has weights of its own, 0 outside the box."""
+def box_shares(layer: Spectral, shape: Shape) -> Array:
+    """The share of each mode of the box, |k| <= K - 1 and -K where half_open, last k >= 0 and < 0 alike; 0 outside."""
     modes, axes = modes_on(layer, shape), len(shape)
     sizes = [count + (layer.half_open and axis < axes - 1) for axis, count in enumerate(modes)]
     shares = _spectrum(layer, tuple(sizes))

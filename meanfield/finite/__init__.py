@@ -1,6 +1,7 @@
 """Finite random networks: what the theory is checked against."""
 
 from meanfield.finite import attention as attention  # teaches forward the layers of sequences
+from meanfield.finite import fourier as fourier  # teaches forward the layer of functions on a periodic grid
 from meanfield.finite import pictures as pictures  # teaches forward the layers of pictures
 from meanfield.finite.networks import Draw, Tape, forward
 from meanfield.finite.observables import empirical_kernels, empirical_ntk, gradient_profile, grams, inputs
