@@ -8,6 +8,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.finite import Draw, Tape, empirical_kernels, forward, stream
+from tests.meanfield.shifted_draws import Shifted
 
 X = np.random.default_rng(5).standard_normal((2, 4, 3)) + 0.3
 ROWS = [[1, 0, 1, 0], [0, 1, 0, 0], [1, 1, 1, 1], [0, 1, 1, 0]]
@@ -63,20 +64,6 @@ def test_gradients_are_finite_differences(name):
     ahead, behind = (forward(net, X + s * step * direction, Draw(5, stream(1)))[0] for s in (1, -1))
     assert (back(g) * direction).sum() == pytest.approx((g * (ahead - behind)).sum() / (2 * step), rel=1e-6)
     assert (back(1.1 * g) * direction).sum() != pytest.approx((g * (ahead - behind)).sum() / (2 * step), rel=1e-2)
-
-
-class Shifted:
-    """Draws of `stream(1)`, with number `at` changed."""
-
-    def __init__(self, at, change):
-        self.inner, self.seen, self.at, self.change = stream(1), 0, at, change
-
-    def standard_normal(self, size):
-        values = self.inner.standard_normal(size)
-        if 0 <= self.at - self.seen < values.size:
-            values.flat[self.at - self.seen] += self.change
-        self.seen += values.size
-        return values
 
 
 @pytest.mark.parametrize("name", ["softmax", "rows", "identity", "relu", "tied"])
