@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from meanfield.finite import sample as sample
     from meanfield.fourier_operator import FourierOperator as FourierOperator
     from meanfield.fourier_operator import fourier_operator as fourier_operator
+    from meanfield.grid_covariance import grid_covariance as grid_covariance
     from meanfield.init import InitScale as InitScale
     from meanfield.init import init_scale as init_scale
     from meanfield.isometry import SingularValues as SingularValues
@@ -171,6 +172,7 @@ _HOMES = {
     "meanfield.isometry": ("SingularValues", "lyapunov_exponents", "singular_values"),
     "meanfield.shaping": ("Shaped", "shape_activation"),
     "meanfield.kernels": ("kernel",),
+    "meanfield.grid_covariance": ("grid_covariance",),
     "meanfield.predict": ("Posterior", "predict"),
     "meanfield.stored": ("open_kernel", "stored_kernel"),
     "meanfield.stored_solve": ("StoredSolution", "solve_stored"),

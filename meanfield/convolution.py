@@ -188,8 +188,8 @@ def covariance(start: Any, axes: int) -> tuple[Array, tuple[int, ...]]:
     shape = array.shape[: array.ndim // 2]
     if array.ndim not in (2 * axes, 2 * axes + 2) or array.shape != shape + shape or 0 in shape:
         raise ValueError(
-            f"start has {axes} axes of positions, as the kernel, in the shape (*positions, *positions) or (points, "
-            f"*positions, points, *positions), not {array.shape}"
+            f"start has {axes} axes of positions, in the shape (*positions, *positions) or (points, *positions, "
+            f"points, *positions), not {array.shape}"
         )
     matrix = array.reshape(int(np.prod(shape)), -1)
     skew = float(np.abs(matrix - matrix.T).max())

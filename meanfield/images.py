@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meanfield import fourier_kernels as fourier_kernels  # teaches plan the layers of Fourier neural operators
 from meanfield import sequences as sequences  # teaches plan the layers of sequences
 from meanfield.build import Array
 from meanfield.pixels import Own, Pairs, Place, Step, plan, run
@@ -34,8 +35,8 @@ def checked(net: Layer, x1: Any, x2: Any, names: tuple[str, str] = ("x1", "x2"))
     """The pictures as arrays, if a kernel of the network can start from them; errors are those of `mf.kernel`."""
     if FEATURES not in kinds_through(net):
         raise ValueError(
-            f"'{net}' starts with an activation, but pictures are not Gaussian: put a Conv layer first, or a "
-            "Dense layer where they are sequences"
+            f"'{net}' starts with an activation, but pictures are not Gaussian: put a Conv layer first (of size 1, or "
+            "a Spectral layer, where they are functions), or a Dense layer where they are sequences"
         )
     a = pictures(x1, names[0])
     b = None if x2 is None else pictures(x2, names[1])

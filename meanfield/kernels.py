@@ -42,7 +42,8 @@ def kernel(
 
     Of a network with convolutions or pooling between pictures (points, height, width, channels) or (points, length,
     channels): (n1, n2) where it ends flat, else all pairs of pixels, (n1, n2, *positions, *positions). Of one with
-    attention between sequences (points, tokens, features) of infinitely many heads. All entries are exact to rounding
+    attention between sequences (points, tokens, features) of infinitely many heads; of one with Spectral layers between
+    functions (points, *grid, channels), where Conv(1) acts on each position. All entries are exact to rounding
     or to the tolerance of integrals, 1e-11 or so, but for softmax attention at the scale 1/sqrt(d), whose mean over
     scores is known to 1e-9 to 1e-6 of the tokens' variances for up to four tokens, and for more, by fixed points, to a
     standard error of 3e-4 of them; NotConverged where it is beyond 1e-3.

@@ -33,7 +33,7 @@ def test_bad_kernels_are_refused(kernel, error, message):
 @pytest.mark.parametrize(
     ("start", "error", "message"),
     [
-        ([1.0, 2.0, 3.0], ValueError, "start has 1 axes of positions, as the kernel"),
+        ([1.0, 2.0, 3.0], ValueError, "start has 1 axes of positions, in the shape"),
         (np.ones((2, 3)), ValueError, r"not \(2, 3\)"),
         (np.ones((2, 2, 2)), ValueError, r"not \(2, 2, 2\)"),
         (np.empty((0, 0)), ValueError, r"not \(0, 0\)"),
