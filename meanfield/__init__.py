@@ -100,6 +100,8 @@ if TYPE_CHECKING:
     from symbolic.critical import NoEdge as NoEdge
     from symbolic.fourier import Spectral as Spectral
     from symbolic.fourier_block import FourierBlock as FourierBlock
+    from symbolic.fourier_map import FourierMap as FourierMap
+    from symbolic.fourier_map import fourier_map as fourier_map
     from symbolic.growth import Divergent as Divergent
     from symbolic.growth import NotReal as NotReal
     from symbolic.integrals import Unprintable as Unprintable
@@ -153,6 +155,7 @@ _HOMES = {
     "symbolic.sequences": ("PositionalEncoding",),
     "symbolic.fourier": ("Spectral",),
     "symbolic.fourier_block": ("FourierBlock",),
+    "symbolic.fourier_map": ("FourierMap", "fourier_map"),
     "symbolic.pictures": ("AvgPool", "Conv", "Flatten", "GlobalAvgPool"),
     "symbolic.signals": ("NoRule",),
     "symbolic.limits": ("derive",),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sympy import Dummy, Expr, S, simplify, solve
 
 from symbolic.closing import close, formula
-from symbolic.gaussian import Mean, k, p, q
+from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.limits import derive
 from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Layer
 
@@ -41,7 +41,7 @@ class Curve:
 def shown(expr: Expr) -> Expr:
     """Closed and simplified; SymPy would take minutes to look for something to simplify inside an integral."""
     found = formula(expr)
-    return found if found.has(Mean) else simplify(found)
+    return found if found.has(Mean, PairMean) else simplify(found)
 
 
 def edge_of_chaos(layer: Layer, chi_1: Expr = S.One) -> Curve:
@@ -72,8 +72,8 @@ def edge_of_chaos(layer: Layer, chi_1: Expr = S.One) -> Curve:
         raise NoEdge(
             f"'{layer}' has no edge of chaos: two equal inputs do not stay equal, so correlation 1 is no fixed point"
         )
-    weight_var = _solve(slope - chi_1, WEIGHT_VAR, layer)
-    bias_var = _solve((variance - q).subs(WEIGHT_VAR, weight_var), BIAS_VAR, layer)
+    weight_var = solved(slope - chi_1, WEIGHT_VAR, layer)
+    bias_var = solved((variance - q).subs(WEIGHT_VAR, weight_var), BIAS_VAR, layer)
     chi_q = length.slopes()[0, 0].subs(WEIGHT_VAR, weight_var).subs(BIAS_VAR, bias_var)
     return Curve((weight_var.subs(BIAS_VAR, bias_var), bias_var, chi_q))
 
@@ -93,7 +93,7 @@ def keeping(layer: Layer, limit: str) -> Expr:
         raise NoEdge(f"weight_var of '{layer}' is not free: write Dense()")
     kept = map_.raw[0] - q if limit == "length" else map_.slopes()[1, 1] - 1
     try:
-        return _solve(kept.subs(BIAS_VAR, 0), WEIGHT_VAR, layer)
+        return solved(kept.subs(BIAS_VAR, 0), WEIGHT_VAR, layer)
     except NoEdge:
         raise NoEdge(
             f"no weight_var > 0 keeps the {limit} of '{layer}' without bias: the squares of its branches must add to "
@@ -101,7 +101,7 @@ def keeping(layer: Layer, limit: str) -> Expr:
         ) from None
 
 
-def _solve(equation: Expr, unknown: Expr, layer: Layer) -> Expr:
+def solved(equation: Expr, unknown: Expr, layer: Layer) -> Expr:
     """The solution of an equation whose means are constants."""
     means = {m: Dummy(positive=True) for m in equation.atoms(Mean)}
     if any(m.has(unknown) for m in means):
