@@ -10,15 +10,18 @@ from difflib import get_close_matches
 
 from sympy import Dummy, Expr, S, Symbol
 
+from symbolic.attention import Attention
+from symbolic.fourier import Spectral
 from symbolic.gaussian import g, k, p, q, t
 from symbolic.limits.gradient import factor
 from symbolic.limits.nngp import Moments, Pair, cross, moments, pair
 from symbolic.limits.ntk import diagonal, tangent
 from symbolic.maps import Map
 from symbolic.networks import Layer, Repeat
-from symbolic.pictures import is_spatial
+from symbolic.pictures import is_spatial, layers_in
 from symbolic.signals import FEATURES, GAUSSIAN, NoRule, kinds_through
 from symbolic.structure import blocks
+from symbolic.transformers import TransformerBlock
 
 State = tuple[Symbol, ...]
 _START = Pair(Moments(p), Moments(q), k)
@@ -53,6 +56,16 @@ def readable(layer: Layer, kind: str) -> Layer:
     return layer
 
 
+def _instead(layer: Layer) -> str:
+    """What describes a layer that mixes positions."""
+    parts = tuple(layers_in(layer))
+    if any(isinstance(part, Spectral) for part in parts):
+        return "mf.fourier_map derives the equations of all lags of a grid, mf.lag_covariance computes them"
+    if any(isinstance(part, Attention | TransformerBlock) for part in parts):
+        return "mf.token_map derives that of a TransformerBlock, mf.attention_law the law of an Attention layer"
+    return "mf.kernel walks all pairs of positions of pictures, mf.spatial_covariance those of a circular block"
+
+
 def derive(layer: Layer, limit: str = "nngp") -> Map:
     """The map of one block in a limit; NoRule where the theory is silent, ValueError for an unknown limit or for depth.
 
@@ -70,8 +83,7 @@ def derive(layer: Layer, limit: str = "nngp") -> Map:
         raise TypeError(f"a limit is derived of a layer such as mf.tanh >> mf.Dense(), not of {layer!r}")
     if is_spatial(layer):
         raise NoRule(
-            f"'{layer}' mixes positions, so that no map of one pair of signals describes it: mf.kernel walks all pairs "
-            "of positions of pictures, mf.spatial_covariance those of a circular block"
+            f"'{layer}' mixes positions, so that no map of one pair of signals describes it: {_instead(layer)}"
         )
     if GAUSSIAN not in kinds_through(layer):
         readable(layer, FEATURES)

@@ -375,6 +375,21 @@ def test_other_blocks_are_refused(block, error, message):
         str(mf.fourier_map(block))
 
 
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (mf.tanh >> mf.Spectral(3), r"mf\.fourier_map .* mf\.lag_covariance"),
+        (mf.FourierBlock(3), r"mf\.fourier_map .* mf\.lag_covariance"),
+        (mf.Attention() >> mf.Dense(), r"mf\.token_map .* mf\.attention_law"),
+        (mf.TransformerBlock(8), r"mf\.token_map .* mf\.attention_law"),
+        (mf.tanh >> mf.Conv(3), r"mf\.kernel .* mf\.spatial_covariance"),
+    ],
+)
+def test_maps_of_one_pair_name_what_describes_all_positions(block, message):
+    with pytest.raises(mf.NoRule, match=rf"mixes positions, .* {message}"):
+        mf.derive(block)
+
+
 def test_the_oracle_of_these_tests_is_a_mean_over_gaussians():
     """E erf(u) erf(v) by Monte Carlo of 4e5 pairs."""
     u, z = np.random.default_rng(0).standard_normal((2, 400_000))
