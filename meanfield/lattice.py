@@ -12,7 +12,6 @@ from functools import lru_cache, reduce, singledispatch
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 from sympy import Expr
 
 from meanfield.build import Array, Block, program
@@ -22,7 +21,7 @@ from meanfield.modes import mode_shares
 from meanfield.pixel_maps import apply
 from solvers import gram
 from solvers.hermite import Curve
-from solvers.lattice import Filter, half
+from solvers.lattice import Filter, half, rows, unfolded
 from solvers.stationary import pair_means
 from symbolic.fourier import Spectral
 from symbolic.fourier_block import FourierForm, fourier_form, is_pointwise
@@ -33,6 +32,7 @@ from symbolic.pictures import Conv, is_spatial
 from symbolic.signals import GAUSSIAN, NoRule, kind_after
 
 Shape = tuple[int, ...]
+STRIP, MANY = 512, 2**14  # lags of a strip; lags from which threads pay
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,37 @@ class Lags:
 
 def pair_map(block: Block, question: str, p: float, q: float, k: Array) -> Array:
     """The answer "nngp" or "pullback" for variances p and q and every covariance in k; k = p = q is the length."""
-    rows = np.column_stack([np.full(k.size, p), np.full(k.size, q), k.ravel()])
     if not block.closed(question) and isinstance(block.layer, Pointwise):
         body = block.layer.formula if question == "nngp" else slope(block.layer.formula)
         found = pair_means(_curve(body), p, q, k)
         if found is not None:
             return found
+    if question == "nngp" and block.closed("nngp"):
+        return _closed(block, p, q, k)
+    rows = np.column_stack([np.full(k.size, p), np.full(k.size, q), k.ravel()])
     if question == "nngp":
         state = k.reshape(1, 1, -1).copy()
-        apply(block, "nngp", rows[:1, :1], rows[None, :, 1], state, triangle=False, direct=block.closed("nngp"))
+        apply(block, "nngp", rows[:1, :1], rows[None, :, 1], state, triangle=False, direct=False)
         return state.reshape(k.shape)
     parts = gram.in_threads(lambda span: block(question, rows[slice(*span)]), len(rows), triangle=False)
     return np.concatenate(parts).reshape(k.shape)
+
+
+def _closed(block: Block, p: float, q: float, k: Array) -> Array:
+    """The formula at every covariance, a few lags at a time, on all cores where they are many."""
+    columns = min(k.size, STRIP)
+    state = np.zeros((1, -(-k.size // columns), columns))
+    state.reshape(-1)[: k.size] = k.ravel()
+    variances = np.full((1, state.shape[1]), p), np.full((1, columns), q)
+
+    def task(span: tuple[int, int]) -> None:
+        block.gram("nngp", *variances, state, span, triangle=False)
+
+    if k.size <= MANY:
+        task((0, state.shape[1]))
+    else:
+        gram.in_threads(task, state.shape[1], triangle=False)
+    return np.asarray(state.reshape(-1)[: k.size].reshape(k.shape))
 
 
 @lru_cache(maxsize=64)
@@ -168,6 +187,7 @@ def _(layer: Repeat, state: Lags) -> Lags:
 # -- one block over depth ----------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=64)
 def filter_of(layer: Spectral, shape: Shape) -> Filter:
     """The layer on the lags of a grid; ValueError for a symbol without a value and for modes that the grid has not."""
     return Filter(number(layer, "weight_var") * mode_shares(layer, shape))
@@ -179,23 +199,19 @@ def orbit(form: FourierForm, start: Array, depth: int) -> Array:
     filtered, block = filter_of(form.spectral, start.shape), Block(form.phi)
     local, skip, bias_var = numbers_of(form)
     matrices = filtered.matrices if block.closed("nngp") else None
-    lags, _, place = half(start.shape)
     if matrices is None:
-        found = np.empty((depth + 1, *start.shape))
-        found[0] = start
+        found = np.empty((depth + 1, *rows(start).shape))
+        found[0] = rows(start)
         for before, after in pairwise(found):
-            met = _unfolded(_own(block, before.ravel()[lags]), place, start.shape)
-            after[:] = filtered(met) + local * met + skip * before + bias_var
-        return found
-    rows = np.empty((depth + 1, lags.size))
-    rows[0] = start.ravel()[lags]
+            met = _own(block, before)
+            after[:] = filtered.on_rows(met) + local * met + skip * before + bias_var
+        return unfolded(found, start.shape)
+    lags, _, place = half(start.shape)
+    halves = np.empty((depth + 1, lags.size))
+    halves[0] = start.ravel()[lags]
     module, _ = program(block.shape, "nngp")
-    module.nngp_lattice(rows, *matrices, local + (filtered.white or 0.0), skip, bias_var, block.params)
-    return rows[:, place].reshape(depth + 1, *start.shape)
-
-
-def _unfolded(values: Array, place: npt.NDArray[np.intp], shape: Shape) -> Array:
-    return values[place].reshape(shape)
+    module.nngp_lattice(halves, *matrices, local + (filtered.white or 0.0), skip, bias_var, block.params)
+    return halves[:, place].reshape(depth + 1, *start.shape)
 
 
 def numbers_of(form: FourierForm) -> tuple[float, float, float]:

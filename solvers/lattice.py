@@ -2,8 +2,9 @@
 
 (S x)_r = (1/N) sum_k s_k e^(2 pi i k.r/N) xhat_k, s_k = s_-k >= 0. A function with x_-r = x_r is carried on one lag of
 each pair {r, -r} and one mode of each pair {k, -k}: with multiplicities w_r, w_k (1 or 2) S x = outward^T (inward x),
-inward = (w_k s_k/N) cos(2 pi k.r/N) w_r, outward = cos(2 pi k.r/N): two small matrices where few modes are kept, an FFT
-cut to those modes where they are many.
+inward = (w_k s_k/N) cos(2 pi k.r/N) w_r, outward = cos(2 pi k.r/N): two small matrices where few modes are kept. Where
+they are many it is carried on the rows 0 .. N1//2 of the first axis, since Fourier sums over the other axes turn row -r
+into the conjugate of row r, and FFTs are cut to the modes that are kept.
 """
 
 from collections.abc import Sequence
@@ -43,6 +44,24 @@ def half(shape: Sequence[int]) -> tuple[Index, Array, Index]:
     return kept, np.where(other[kept] == kept, 1.0, 2.0), place
 
 
+def rows(x: Array) -> Array:
+    """The rows 0 .. N1//2 of a function on a lattice."""
+    return x[: x.shape[0] // 2 + 1]
+
+
+def unfolded(x: Array, shape: tuple[int, ...]) -> Array:
+    """The functions x_-r = x_r on a lattice whose rows 0 .. N1//2 are given, (..., *rows) -> (..., *shape)."""
+    out = np.empty((*x.shape[: x.ndim - len(shape)], *shape))
+    middle, axes = x.shape[-len(shape)], tuple(range(-len(shape) + 1, 0))
+    every = (slice(None),) * len(axes)
+    out[(..., slice(middle), *every)] = x
+    rest = np.flip(x[(..., slice(1, shape[0] - middle + 1), *every)], -len(shape))
+    for axis in axes:
+        rest = np.roll(np.flip(rest, axis), 1, axis)
+    out[(..., slice(middle, None), *every)] = rest
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class Filter:
     """S of the variances s_k on a whole lattice, in the order of the DFT and with s_-k = s_k."""
@@ -63,6 +82,25 @@ class Filter:
         modes = fft.fftn(modes, axes=axes) * self.variances[..., :last] if axes else modes * self.variances[:last]
         modes = fft.ifftn(modes, axes=axes) if axes else modes
         return np.asarray(fft.irfft(modes, n=self.shape[-1], axis=-1))
+
+    def on_rows(self, x: Array) -> Array:
+        """S x of a real function with x_-r = x_r, of which the rows 0 .. N1//2 of the first axis come and go."""
+        if self.white is not None:
+            return self.white * x
+        if len(self.shape) == 1:
+            return self._on_line(x)
+        others, last = tuple(range(1, len(self.shape) - 1)), self._cut[-1]
+        modes = fft.fftn(fft.rfft(x, axis=-1)[..., :last], axes=others)
+        powers = fft.hfft(modes, n=self.shape[0], axis=0) * self.variances[..., :last]
+        modes = fft.ifftn(fft.ihfft(powers, axis=0), axes=others)
+        return np.asarray(fft.irfft(modes, n=self.shape[-1], axis=-1))
+
+    def _on_line(self, x: Array) -> Array:
+        n = self.shape[0]
+        if n % 2 or n < 4:
+            return np.asarray(fft.ihfft(fft.hfft(x, n=n) * self.variances).real)
+        # The DFT of an even function with an even number of points is a cosine transform of half of it.
+        return np.asarray(fft.dct(fft.dct(x, type=1) * (rows(self.variances) / n), type=1))
 
     @cached_property
     def white(self) -> float | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from solvers.lattice import Filter, half, mirror
+from solvers.lattice import Filter, half, mirror, rows, unfolded
 
 SHAPES = [(1,), (2,), (7,), (8,), (6, 5), (4, 4), (3, 4, 4)]
 
@@ -68,3 +68,13 @@ def test_sums_and_roots():
     x = np.array([1.0, 2.0, 5.0, 0.0])
     assert np.allclose(found.root()(found.root()(x)), found(x), atol=1e-15)
     assert np.allclose(found.plus(2.0)(x), found(x) + 2 * x, atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_of_even_functions_are_enough(shape):
+    rng = np.random.default_rng(4)
+    variances, x = even(rng, shape), even(rng, shape)
+    variances[variances < 0.8] = 0
+    found = Filter(variances).on_rows(rows(x))
+    assert np.abs(unfolded(found, shape) - by_sums(variances, x)).max() < 1e-14 * x.size
+    assert np.array_equal(unfolded(np.stack([rows(x), 2 * rows(x)]), shape)[1], 2 * x)
