@@ -20,6 +20,7 @@ from meanfield.phase import phase
 from solvers import chebyshev, diagram, tables
 from solvers.iterate import NotConverged
 from solvers.spectra import CRITICAL, depth_scale
+from symbolic.fourier_block import has_spectral
 from symbolic.functions import X
 from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.landmarks import slope
@@ -112,18 +113,19 @@ class PhaseDiagram:
 def phase_diagram(block: Any, *, weight_var: Any, bias_var: Any, q0: float = 1.0) -> PhaseDiagram:
     """The phase diagram of an activation (name, formula, layer) or of a block with free variances, on ascending grids.
 
-    q0 is the length from which fixed points are sought, as in mf.phase. Raises ValueError for grids that are empty,
-    not finite, not ascending or out of range, and for a block without free variances; NotConverged where a mean does
-    not exist at q0.
+    q0 is the length from which fixed points are sought, as in mf.phase; of a block with mf.Spectral the diagram is that
+    of functions constant over the grid. Raises ValueError for grids that are empty, not finite, not ascending or out of
+    range, and for a block without free variances; NotConverged where a mean does not exist at q0.
     """
     if isinstance(block, TransformerBlock):
         raise TypeError("tokens of a Transformer have a diagram of their own: mf.transformer_diagram(block, ...)")
     weights, biases = grid("weight_var", weight_var, open_low=True), grid("bias_var", bias_var, open_low=False)
     if not 0 < q0 < LONGEST:
         raise ValueError(f"q0 is a length to start from, between 0 and {LONGEST:g}, not {q0}")
-    layer, _ = subject(block)
+    layer, given = subject(block)
+    name = given if isinstance(block, Layer) and has_spectral(block) else str(layer)
     phi = _only_activation(layer)
-    return _pointwise(layer, weights, biases, q0) if phi is None else _tabulated(phi, str(layer), weights, biases, q0)
+    return _pointwise(layer, name, weights, biases, q0) if phi is None else _tabulated(phi, name, weights, biases, q0)
 
 
 def grid(name: str, given: Any, *, open_low: bool) -> Array:
@@ -150,7 +152,7 @@ def _only_activation(layer: Layer) -> Pointwise | None:
 
 
 def _tabulated(phi: Pointwise, name: str, weights: Array, biases: Array, q0: float) -> PhaseDiagram:
-    moments, table = _moments(phi), _table(phi, q0)
+    moments, table = length_moments(phi), _table(phi, q0)
     q, chi_1, chi_q, count = diagram.lengths(weights, biases, table, q0)
     gone = q == 0
     if gone.any():
@@ -172,7 +174,7 @@ def _tabulated(phi: Pointwise, name: str, weights: Array, biases: Array, q0: flo
 
 
 @lru_cache(maxsize=64)
-def _moments(phi: Pointwise) -> Any:
+def length_moments(phi: Pointwise) -> Any:
     """E phi^2, E u phi phi', E phi'^2 for an array of variances."""
     f, g = phi.formula, slope(phi.formula)
     table = tabulated([q], [Mean(f**2, q), Mean(X * f * g, q), Mean(g**2, q)], f"moments of {phi}")
@@ -182,7 +184,7 @@ def _moments(phi: Pointwise) -> Any:
 @lru_cache(maxsize=64)
 def _table(phi: Pointwise, q0: float) -> tables.Table:
     """The moments over all lengths at which they exist."""
-    moments = _moments(phi)
+    moments = length_moments(phi)
     coarse = np.unique(np.append(np.geomspace(LOWEST, LONGEST, 81), q0))
     known = np.isfinite(moments(coarse)).all(axis=1)
     at = int(np.searchsorted(coarse, q0))
@@ -227,7 +229,7 @@ def _edge(table: tables.Table) -> tuple[Array, Array]:
     return weight_var[bias_var >= 0], bias_var[bias_var >= 0]
 
 
-def _pointwise(layer: Layer, weights: Array, biases: Array, q0: float) -> PhaseDiagram:
+def _pointwise(layer: Layer, name: str, weights: Array, biases: Array, q0: float) -> PhaseDiagram:
     """Any block, one point after another."""
     free = {WEIGHT_VAR, BIAS_VAR}
     out = np.empty((6, weights.size, biases.size))
@@ -242,4 +244,4 @@ def _pointwise(layer: Layer, weights: Array, biases: Array, q0: float) -> PhaseD
     none = np.empty(0)
     q, chi_1, chi_q, c, one_minus_c, chi_c = out
     count = np.ones(q.shape, dtype=int)
-    return PhaseDiagram(weights, biases, q, chi_1, chi_q, c, one_minus_c, chi_c, count, str(layer), (none, none))
+    return PhaseDiagram(weights, biases, q, chi_1, chi_q, c, one_minus_c, chi_c, count, name, (none, none))

@@ -16,6 +16,7 @@ from scipy.optimize import brentq
 from sympy import Expr, Symbol
 
 from meanfield.build import Array, tabulated
+from meanfield.uniform import uniform_twin
 from solvers.spectra import depth_scale
 from symbolic.activations import activation
 from symbolic.critical import Curve, NoEdge
@@ -83,14 +84,22 @@ def edge_of_chaos(block: Any, *, bias_var: Any = 0.0, chi_1: float = 1.0, digits
         raise ValueError("digits are certified of the edge of chaos itself: leave chi_1 out")
     layer, name = subject(block)
     points = sorted(_points(layer, name, bias_var, chi_1), key=lambda point: (point[2] > 1 + 1e-12, point[1]))
-    (weight_var, q, chi_q), *others = points
+    positive = [point for point in points if point[0] > 0]
+    if not positive:
+        raise NoEdge(
+            f"{name} asks for weight_var = {points[0][0]:.6g} at bias_var = {bias_var:g}: other weights of the block, "
+            "whose variance is a number, leave none: lower that number"
+        )
+    (weight_var, q, chi_q), *others = positive
     found = Critical(weight_var, bias_var, q, chi_q, chi_q < 1 - 1e-12, name, tuple(x[1] for x in others))
     return found if digits is None else replace(found, certified=_certified(block, given, q, digits))
 
 
 def subject(block: Any) -> tuple[Layer, str]:
-    """The block with free variances that an activation or a block stands for, and its name."""
+    """The block with free variances that an activation or a block stands for (a dense one for a layer of a Fourier
+    neural operator), and its name."""
     layer = block if isinstance(block, Layer) and not isinstance(block, Pointwise) else activation(block) >> Dense()
+    layer = uniform_twin(layer)
     return layer, str(block if isinstance(block, Layer | str) else layer)
 
 
@@ -161,15 +170,20 @@ def _points(layer: Layer, name: str, bias_var: float, chi_1: float) -> list[Poin
     at, along = _numbers(layer, chi_1), _bias_var(layer, chi_1)
     if not along.has(length):
         return [_only_edge(float(along), at(1.0)[0], name, bias_var)]
-    values = at(LENGTHS)
-    gap = values[:, 1] - bias_var
+    found = meeting(at, bias_var)
+    if not found:
+        raise NoEdge(_why_not(layer, name, bias_var, chi_1, at(LENGTHS)))
+    return [(float(at(q)[0, 0]), 0.0 if q == SMALL else float(q), float(at(q)[0, 2])) for q in found]
+
+
+def meeting(at: Callable[[Any], Array], bias_var: float) -> list[float]:
+    """The lengths at which a curve (rows weight_var, bias_var, ... for lengths) has this bias_var; SMALL is 0."""
+    gap = at(LENGTHS)[:, 1] - bias_var
     weight_var, bias = at(SMALL)[0, :2]  # a weight variance that vanishes with q is that of a block that normalizes
     found = [SMALL] if abs(bias - bias_var) <= 1e-25 and weight_var > 1e-12 else []
     for i in np.flatnonzero(np.sign(gap[:-1]) * np.sign(gap[1:]) < 0):
         found.append(brentq(lambda q: at(q)[0, 1] - bias_var, LENGTHS[i], LENGTHS[i + 1], xtol=1e-300, rtol=1e-15))
-    if not found:
-        raise NoEdge(_why_not(layer, name, bias_var, chi_1, values))
-    return [(float(at(q)[0, 0]), 0.0 if q == SMALL else float(q), float(at(q)[0, 2])) for q in found]
+    return found
 
 
 def _only_edge(edge: float, values: Array, name: str, bias_var: float) -> Point:

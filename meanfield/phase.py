@@ -11,6 +11,7 @@ from math import inf, isfinite, nan
 from typing import Any
 
 from meanfield.build import Block
+from meanfield.uniform import uniform_twin
 from solvers.iterate import HUGE, Result, Solution, fixed_point, root
 from solvers.spectra import depth_scale
 from solvers.spectra import phase as phase_of
@@ -60,10 +61,14 @@ class Phase:
 def phase(block: Layer, *, q0: float = 1.0) -> Phase:
     """Fixed points, slopes and phase of a block with numbers; q0 is the length from which its fixed point is sought.
 
+    Of a block with mf.Spectral: those of functions that are constant over the grid, which are what the ordered phase
+    draws all functions to; chi_1 is the largest factor of a mode. In the chaotic phase functions that vary settle
+    elsewhere where modes are dropped (mf.fourier_operator).
+
     Raises ValueError for a block with a free variance or whose output is not of the kind of its input; NotConverged
     if no fixed point is found.
     """
-    built = Block(checked_block(block))
+    built = Block(checked_block(uniform_twin(block)))
     if not (q0 > 0 and q0 < inf):
         raise ValueError(f"q0 is a length to start from, positive and finite, not {q0}")
     length = fixed_point(lambda x: _two(built("length", [x])), q0)

@@ -12,6 +12,7 @@ import numpy as np
 from meanfield.build import Block
 from meanfield.files import neighbour
 from meanfield.phase import checked_block, phase
+from meanfield.uniform import uniform_twin
 from solvers.iterate import orbit
 from symbolic.networks import Dense, Layer, Repeat
 
@@ -43,7 +44,7 @@ def axes(ax: Any) -> Any:
 
 def c_map(block: Layer, ax: Any = None) -> Any:
     """c' = C(c) at the fixed length, the diagonal, and the stable fixed point."""
-    ax, found, built = axes(ax), phase(block), Block(block)
+    ax, found, built = axes(ax), phase(block), Block(uniform_twin(block))
     q = min(max(found.q, 1e-30), 1e6)
     c = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 101))
     states = np.stack([np.full_like(c, q), np.full_like(c, q), q * c], axis=1)

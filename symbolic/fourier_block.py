@@ -106,6 +106,23 @@ def _paths(block: Layer, phi: Pointwise, skip: Expr, factor: Expr, layer: Layer)
     return FourierForm(phi, replace(spectral, bias_var=bias), pointwise, skip)
 
 
+def dense_twin(form: FourierForm, share: Any = 1) -> Layer:
+    """skip g + phi >> Dense(share s + pointwise_var, bias_var), s the variance of the Spectral layer: what the block is
+    on functions that are constant over the grid, where the mode 0 has `share` of s.
+
+    phi(g) is then constant as well, of its modes the mode 0 alone is not 0, and R_0 + W acts as the matrix of a dense
+    layer, whatever the grid and the other modes kept. About such a state a mode k decays or grows by the factor (s_k +
+    pointwise_var) E phi'^2 + skip^2 per layer, which for s_k = share s is chi_1 of this block. Derived here.
+
+    >>> from symbolic.activations import ACTIVATIONS as act
+    >>> dense_twin(fourier_form(FourierBlock(12, act["relu"], weight_var=1, pointwise_var=1, bias_var=0)))
+    relu >> Dense(weight_var=2, bias_var=0)
+    """
+    spectral, part = form.spectral, quantity("share", share, low=0)
+    branch = form.phi >> Dense(part * spectral.weight_var + form.pointwise_var, spectral.bias_var)
+    return branch if form.skip == 0 else form.skip * Identity() + branch
+
+
 def is_pointwise(layer: Layer) -> TypeGuard[Conv | Dense]:
     """Is it a matrix that acts on each position by itself?"""
     if isinstance(layer, Conv):

@@ -231,11 +231,23 @@ def test_sigmoid_has_an_edge_only_at_impractical_weights():
         (mf.erf >> mf.Dense() >> mf.erf >> mf.Dense(), 0.1, "a block with one free Dense"),
         (mf.erf >> mf.Dense(1.5), 0.1, r"weight_var of .* is not free: write Dense\(\)"),
         (mf.erf >> mf.Dense(1.5, 0.1), 0.1, r"weight_var and bias_var of .* is not free: write Dense\(\)"),
+        ((mf.erf >> mf.Dense()) + (mf.erf >> mf.Dense(2, 0)), 0.05, "weight_var = -0.6241.* leave none: lower that"),
         ("erf", -0.1, "at least 0, not -0.1"),
         ("erf", math.nan, "finite and at least 0"),
         ("erg", 0.1, "did you mean erf"),
     ],
-    ids=["relu with bias", "dropout", "residual", "two layers", "half free", "not free", "negative", "nan", "misspelt"],
+    ids=[
+        "relu with bias",
+        "dropout",
+        "residual",
+        "two layers",
+        "half free",
+        "not free",
+        "no rest",
+        "negative",
+        "nan",
+        "misspelt",
+    ],
 )
 def test_refusals(given, bias_var, message):
     with pytest.raises(ValueError, match=message):
