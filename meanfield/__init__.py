@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from meanfield.fourier_operator import FourierOperator as FourierOperator
     from meanfield.fourier_operator import fourier_operator as fourier_operator
     from meanfield.grid_covariance import grid_covariance as grid_covariance
+    from meanfield.fourier_init import FourierInit as FourierInit
     from meanfield.init import InitScale as InitScale
     from meanfield.init import init_scale as init_scale
     from meanfield.isometry import SingularValues as SingularValues
@@ -171,6 +172,7 @@ _HOMES = {
     "meanfield.edge": ("Critical", "edge_of_chaos"),
     "meanfield.rigorous": ("Ball", "NotCertified"),
     "meanfield.init": ("InitScale", "init_scale"),
+    "meanfield.fourier_init": ("FourierInit",),
     "meanfield.convolution": ("SpatialModes", "delta_orthogonal", "spatial_covariance", "spatial_modes"),
     "meanfield.isometry": ("SingularValues", "lyapunov_exponents", "singular_values"),
     "meanfield.shaping": ("Shaped", "shape_activation"),

@@ -19,9 +19,11 @@ from scipy.optimize import brentq
 from meanfield.build import Array, Block, tabulated
 from meanfield.edge import LENGTHS, Critical, edge_of_chaos, half_stable, subject
 from meanfield.finite.networks import whole
+from meanfield.fourier_init import FourierInit, fourier_init
 from meanfield.outlook import Outlook, outlook
-from meanfield.transformer_init import TransformerInit, transformer_init
+from meanfield.transformer_init import TransformerInit, transformer_scales
 from symbolic.critical import NoEdge, keeping
+from symbolic.fourier_block import has_spectral
 from symbolic.functions import X
 from symbolic.gaussian import Mean
 from symbolic.gaussian import q as length
@@ -104,7 +106,7 @@ def init_scale(phi: TransformerBlock, *, depth: int, cosine: float, below: float
 
 @overload
 def init_scale(
-    phi: Any,
+    phi: str | Pointwise,
     *,
     criterion: str = "edge_of_chaos",
     bias_var: float | None = None,
@@ -113,6 +115,20 @@ def init_scale(
     depth_scale: float | None = None,
     q0: float = 1.0,
 ) -> InitScale: ...
+
+
+@overload
+def init_scale(
+    phi: Any,
+    *,
+    criterion: str = "edge_of_chaos",
+    bias_var: float | None = None,
+    depth: int | None = None,
+    width: int | None = None,
+    depth_scale: float | None = None,
+    q0: float = 1.0,
+    split: float | None = None,
+) -> InitScale | FourierInit: ...
 
 
 def init_scale(
@@ -126,11 +142,14 @@ def init_scale(
     q0: float = 1.0,
     cosine: float | None = None,
     below: float | None = None,
-) -> InitScale | TransformerInit:
+    split: float | None = None,
+) -> InitScale | TransformerInit | FourierInit:
     """Initialization scales of an activation (name, formula or layer), or of a block with free variances.
 
     Of a TransformerBlock with numbers: a TransformerInit, scales that keep the cosine of tokens, which starts at
     `cosine`, at most `below` behind `depth` blocks (mf.transformer_init; no other option applies).
+    Of a block with mf.Spectral: a FourierInit, with all criteria up to "gradient", bias_var, depth_scale and `split`,
+    the share of the spectral path in sigma_R^2 + sigma_W^2 where both are free (default 1/2).
 
     criterion: "edge_of_chaos" (bias_var default 0; with depth_scale, in layers, the ordered point that has it),
     "half_stable", "second_moment" (also "he"), "gradient", "isometry" (needs depth), "self_normalizing"; only the first
@@ -138,10 +157,16 @@ def init_scale(
     where the wanted point does not exist, with the nearest that does.
     """
     if isinstance(phi, TransformerBlock):
-        return _of_tokens(phi, depth, cosine, below, (criterion, bias_var, width, depth_scale, q0))
+        return transformer_scales(phi, depth, cosine, below, (criterion, bias_var, width, depth_scale, q0, split))
     if cosine is not None or below is not None:
         raise ValueError("cosine and below are those of the tokens of a mf.TransformerBlock: leave them out")
     _check(criterion, depth, width, depth_scale, q0)
+    if isinstance(phi, Layer) and has_spectral(phi):
+        if (depth, width, q0) != (None, None, 1.0):
+            raise ValueError("of a block with mf.Spectral leave depth, width and q0 out: mf.fourier_operator walks it")
+        return fourier_init(phi, init_scale, criterion, bias_var, depth_scale, split)
+    if split is not None:
+        raise ValueError("split is the share of the spectral path of a block with mf.Spectral: leave it out")
     layer, name = subject(phi)
     question = _Question(
         phi, layer, name, criterion, bias_var, None if depth is None else whole("depth", depth), depth_scale
@@ -165,19 +190,6 @@ def _check(criterion: str, depth: int | None, width: int | None, depth_scale: fl
         raise ValueError("width says what to expect of a depth: give depth as well")
     if not 0 < q0 < inf:
         raise ValueError(f"q0 is the length of the input, positive and finite, not {q0}")
-
-
-def _of_tokens(
-    block: TransformerBlock, depth: int | None, cosine: float | None, below: float | None, others: tuple[Any, ...]
-) -> TransformerInit:
-    if depth is None or cosine is None or below is None:
-        raise ValueError(
-            "of a TransformerBlock init_scale asks for depth=, for the cosine= that tokens start with, and for the "
-            "cosine that they shall stay below="
-        )
-    if others != ("edge_of_chaos", None, None, None, 1.0):
-        raise ValueError("of a TransformerBlock init_scale takes depth, cosine and below alone")
-    return transformer_init(block, depth=depth, cosine=cosine, below=below)
 
 
 def _critical(question: _Question) -> InitScale:

@@ -55,6 +55,20 @@ class TransformerInit:
         return {f.name: getattr(self, f.name) for f in fields(self)[:-1]} | {"block": str(self.block)}
 
 
+def transformer_scales(
+    block: TransformerBlock, depth: int | None, cosine: float | None, below: float | None, others: tuple[Any, ...]
+) -> TransformerInit:
+    """mf.init_scale of a TransformerBlock; ValueError where another option than its three is given."""
+    if depth is None or cosine is None or below is None:
+        raise ValueError(
+            "of a TransformerBlock init_scale asks for depth=, for the cosine= that tokens start with, and for the "
+            "cosine that they shall stay below="
+        )
+    if others != ("edge_of_chaos", None, None, None, 1.0, None):
+        raise ValueError("of a TransformerBlock init_scale takes depth, cosine and below alone")
+    return transformer_init(block, depth=depth, cosine=cosine, below=below)
+
+
 def transformer_init(
     block: TransformerBlock, *, depth: int, cosine: float, below: float, regime: str = "exact"
 ) -> TransformerInit:
