@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from meanfield.empirical import empirical_kernel as empirical_kernel
     from meanfield.finite import Sample as Sample
     from meanfield.finite import sample as sample
+    from meanfield.fourier_init import FourierInit as FourierInit
     from meanfield.fourier_operator import FourierOperator as FourierOperator
     from meanfield.fourier_operator import fourier_operator as fourier_operator
     from meanfield.grid_covariance import grid_covariance as grid_covariance
-    from meanfield.fourier_init import FourierInit as FourierInit
     from meanfield.init import InitScale as InitScale
     from meanfield.init import init_scale as init_scale
     from meanfield.isometry import SingularValues as SingularValues

@@ -50,15 +50,14 @@ def rows(x: Array) -> Array:
 
 
 def unfolded(x: Array, shape: tuple[int, ...]) -> Array:
-    """The functions x_-r = x_r on a lattice whose rows 0 .. N1//2 are given, (..., *rows) -> (..., *shape)."""
-    out = np.empty((*x.shape[: x.ndim - len(shape)], *shape))
-    middle, axes = x.shape[-len(shape)], tuple(range(-len(shape) + 1, 0))
-    every = (slice(None),) * len(axes)
-    out[(..., slice(middle), *every)] = x
-    rest = np.flip(x[(..., slice(1, shape[0] - middle + 1), *every)], -len(shape))
-    for axis in axes:
+    """The functions x_-r = x_r on a lattice whose rows 0 .. N1//2 are given, (functions, *rows) -> (functions,
+    *shape)."""
+    out = np.empty((len(x), *shape))
+    middle = x.shape[1]
+    rest = np.flip(x[:, 1 : shape[0] - middle + 1], 1)
+    for axis in range(2, x.ndim):
         rest = np.roll(np.flip(rest, axis), 1, axis)
-    out[(..., slice(middle, None), *every)] = rest
+    out[:, :middle], out[:, middle:] = x, rest
     return out
 
 

@@ -7,6 +7,7 @@ re-read.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 from sympy import Expr, Integer, Symbol
@@ -72,6 +73,11 @@ def fourier_form(block: Any) -> FourierForm:
     """The block as skip g + phi >> (spectral + W); TypeError or NoRule with what is wanted for another."""
     if not isinstance(block, Layer):
         raise TypeError(f"a block is a layer such as mf.relu >> mf.Spectral(modes=12), not {block!r}")
+    return _form(block)
+
+
+@lru_cache(maxsize=256)
+def _form(block: Layer) -> FourierForm:
     skip: Expr = Integer(0)
     branches = []
     for branch in flat(Sum, block):

@@ -244,7 +244,11 @@ def _(layer: Chain, shape: Shape) -> Shape:
 
 @shape_after.register
 def _(layer: Repeat, shape: Shape) -> Shape:
-    return reduce(lambda now, _: shape_after(layer.block, now), range(layer.times), shape)
+    for _ in range(layer.times):
+        before, shape = shape, shape_after(layer.block, shape)
+        if shape == before:
+            break
+    return shape
 
 
 @shape_after.register

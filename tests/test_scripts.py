@@ -128,3 +128,13 @@ def test_kernels_of_attention_are_timed() -> None:
     assert done.returncode == 0, done.stderr
     count, tokens, *numbers = (float(x) for x in done.stdout.splitlines()[2].strip("|").split("|"))
     assert (count, tokens) == (2, 3) and all(x > 0 for x in numbers) and numbers[-1] < 1e-6
+
+
+def test_sweeps_of_lattices_are_timed() -> None:
+    """Small grids: the same covariances as NumPy's, but for the coarse rule it takes for tanh; networks beside."""
+    done = run("bench_fourier.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert [row[1].strip() for row in rows[1:4]] == ["relu", "tanh", "erf"]
+    assert all(float(row[8]) < 1e-12 for row in (rows[1], rows[3])) and 1e-12 < float(rows[2][8]) < 1e-3
+    assert len(rows) == 8
