@@ -19,6 +19,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from meanfield.build import Array, Block
 from meanfield.finite.networks import whole
+from meanfield.finite.sample import Seed
+from meanfield.fourier_vertex import FourierVertex, fourier_vertex
 from meanfield.lag_covariance import stationary
 from meanfield.lattice import filter_of, numbers_of, orbit, pair_map
 from meanfield.phase import SMALL
@@ -142,6 +144,17 @@ class FourierOperator:
         twice = np.all(np.meshgrid(*((2 * np.arange(n)) % n == 0 for n in self.grid), indexing="ij"), axis=0)
         kept = filter_of(self.form.spectral, self.grid).variances > 0
         return np.where(kept, np.where(twice, 1.0, 4.0), 0.0) * powers[0] * powers[1]
+
+    def vertex(self, depth: int, initial: Any, *, draws: int = 2**16, seed: Seed = 0) -> FourierVertex:
+        """Fluctuations at finite width: V_rs = D Cov(Ghat_r, Ghat_s) at layers 0 .. depth to leading order in 1/D.
+
+        Ghat is the covariance of the channels of a layer given the layers before, averaged over positions. The channels
+        of layer 0 are Gaussian with the covariance `initial` exactly, so V = 0 there; for one fixed input layer 0 is
+        what the first layer of weights puts out. Uniform states are exact; otherwise the covariance of one channel is
+        sampled, by `draws` fields in each layer (rounded up to 16 2^n). Raises NotConverged where a mean diverges,
+        ValueError for more modes and layers than fit into memory.
+        """
+        return fourier_vertex(self.block, self.form, self.trajectory(depth, initial), draws, seed)
 
     def growth(self, covariance: Any) -> float:
         """rho(J) at a state: the factor per layer by which two near inputs part, and gradients grow."""

@@ -61,6 +61,14 @@ def unfolded(x: Array, shape: tuple[int, ...]) -> Array:
     return out
 
 
+def angles(shape: Sequence[int], modes: Index, points: Index) -> Array:
+    """2 pi k.r/N for flat indices of modes k and of points r: (modes, points)."""
+    turns = np.zeros((modes.size, points.size))
+    for k, r, n in zip(*(np.unravel_index(at, tuple(shape)) for at in (modes, points)), shape, strict=True):
+        turns += np.outer(k, r) % n / n  # in whole numbers, so that no digit of the phase is lost
+    return np.asarray(2 * np.pi * turns)
+
+
 @dataclass(frozen=True, eq=False)
 class Filter:
     """S of the variances s_k on a whole lattice, in the order of the DFT and with s_-k = s_k."""
@@ -135,9 +143,6 @@ class Filter:
         kept = lags[self.variances.ravel()[lags] > 0]
         if not kept.size or kept.size * lags.size > DENSE:
             return None
-        turns = np.zeros((kept.size, lags.size))
-        for k, r, n in zip(*(np.unravel_index(at, self.shape) for at in (kept, lags)), self.shape, strict=True):
-            turns += np.outer(k, r) % n / n  # in whole numbers, so that no digit of the phase is lost
-        outward = np.cos(2 * np.pi * turns)
+        outward = np.cos(angles(self.shape, kept, lags))
         powers = weights[np.searchsorted(lags, kept)] * self.variances.ravel()[kept] / prod(self.shape)
         return np.ascontiguousarray(powers[:, None] * outward * weights), np.ascontiguousarray(outward)
