@@ -20,6 +20,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from meanfield.build import Array, Block
 from meanfield.finite.networks import whole
 from meanfield.finite.sample import Seed
+from meanfield.fourier_states import LatticeShape, LatticeState, settled
 from meanfield.fourier_vertex import FourierVertex, fourier_vertex
 from meanfield.lag_covariance import stationary
 from meanfield.lattice import filter_of, numbers_of, orbit, pair_map
@@ -31,10 +32,10 @@ from solvers.spectra import depth_scale
 from solvers.spectra import phase as phase_of
 from symbolic.fourier_block import FourierForm, fourier_form
 from symbolic.networks import Dense, Identity, Layer
+from symbolic.rays import rays
 
 Shape = tuple[int, ...]
 FEW = 256  # points up to which an operator on lags is a matrix
-LAYERS, PATIENCE, SETTLED = 500, 200_000, 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,25 +55,6 @@ class UniformState:
         return (
             f"uniform state: {self.phase}, q = {self.q:.12g}, chi_1 = {self.chi_1:.12g} "
             f"(xi = {depth_scale(self.chi_1):.6g} layers), chi_q = {self.chi_q:.12g} (xi = {self.xi_q:.6g})"
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class LatticeState:
-    """A state that repeats itself over layers: covariance over lags, q = Sigma_0, growth rho of differences and
-    gradients per layer, chi_0 = (sigma^2 + w) E phi'^2 + a^2 that lag 0 alone would have, layers it took, the error."""
-
-    covariance: Array
-    q: float
-    rho: float
-    chi_0: float
-    layers: int
-    error: float
-
-    def __str__(self) -> str:
-        return (
-            f"state: q = {self.q:.12g}, rho = {self.rho:.12g}, lag 0 alone would have {self.chi_0:.12g} "
-            f"(after {self.layers} layers, to {self.error:.1e})"
         )
 
 
@@ -166,19 +148,39 @@ class FourierOperator:
         Iterates layers until the change, continued as a geometric series, is below 1e-13 of q. Raises NotConverged with
         the error where 200,000 layers are not enough, as at criticality, or where lengths grow without bound.
         """
-        now = self._flat() if initial is None else self._initial(initial)
-        done, error = 0, np.inf
-        while done < PATIENCE:
-            rows = _finite(orbit(self.form, now, LAYERS), str(self.block))
-            now, done, error = rows[-1], done + LAYERS, _remaining(rows)
-            if error <= SETTLED * now.flat[0]:
-                break
-        else:
-            raise NotConverged(
-                f"'{self.block}' has not settled after {done} layers: its covariance may still change by {error:.2g}"
+        start = self._flat() if initial is None else self._initial(initial)
+
+        def walk(state: Array, layers: int) -> Array:
+            return _finite(orbit(self.form, state, layers), str(self.block))
+
+        state, layers, error = settled(walk, start, str(self.block))
+        chi_0 = float(self._filter.variances.max() * self._slopes(state).flat[0]) + self._numbers[1]
+        return LatticeState(state, float(state.flat[0]), self._rho(state), chi_0, layers, error)
+
+    def deep_shape(self, initial: Any = None) -> LatticeShape:
+        """The shape Sigma_r/Sigma_0 that `initial` (as for fixed_point) is drawn to, and how lengths and gradients grow
+        in it, for a scale-invariant activation (ReLU, leaky ReLU, ...) without biases.
+
+        Raises ValueError for other blocks; NotConverged where 200,000 layers are not enough: with all modes or dc =
+        "real" ReLU is drawn to the uniform shape too slowly, as 1/layers^2.
+        """
+        slopes = rays(self.form.phi.formula)
+        if slopes is None or not slopes.everywhere or self._numbers[2]:
+            raise ValueError(
+                f"'{self.block}' has no shape that lengths leave alone: that takes an activation with phi(a x) = a "
+                "phi(x), a > 0, such as mf.relu, and bias_var = 0; for others see .fixed_point()"
             )
-        chi_0 = float(self._filter.variances.max() * self._slopes(now).flat[0]) + self._numbers[1]
-        return LatticeState(now, float(now.flat[0]), self._rho(now), chi_0, done, error)
+
+        def walk(state: Array, layers: int) -> Array:
+            states = [state / state.flat[0]]
+            for _ in range(layers):
+                behind = orbit(self.form, states[-1], 1)[1]
+                states.append(behind / behind.flat[0])
+            return np.stack(states)
+
+        start = self._flat() if initial is None else self._initial(initial)
+        found, layers, error = settled(walk, start, str(self.block))
+        return LatticeShape(found, float(orbit(self.form, found, 1)[1].flat[0]), self._rho(found), layers, error)
 
     def __str__(self) -> str:
         return f"{self.block} on a grid of {' x '.join(map(str, self.grid))} points\n  {self.uniform}"
@@ -253,19 +255,6 @@ def grid_sizes(grid: Any) -> Shape:
     if not 1 <= len(sizes) <= 3:
         raise ValueError(f"grid has 1, 2 or 3 axes, not {len(sizes)}: {grid!r}")
     return tuple(whole("grid", n) for n in sizes)
-
-
-def _remaining(rows: Array) -> float:
-    """How far the last state may be from the limit, if changes go on to fall as they do."""
-    steps = np.abs(np.diff(rows, axis=0)).reshape(len(rows) - 1, -1).max(axis=1)
-    last, before = float(steps[-1]), float(steps[len(steps) // 2])
-    if last == 0.0:
-        return 0.0
-    ratio = (last / before) ** (1 / (len(steps) - 1 - len(steps) // 2)) if before > 0 else 0.0
-    noise = 4e-16 * float(np.abs(rows[-1]).max())
-    if last <= noise:
-        return last
-    return last / (1 - ratio) if ratio < 1 else np.inf
 
 
 def _finite(values: Array, name: str) -> Array:

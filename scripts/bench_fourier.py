@@ -1,6 +1,6 @@
 """Sweeps of lag covariances over depth beside NumPy's, and beside the networks that they replace.
 
-python scripts/bench_fourier.py prints the tables of docs/fourier.md, in a minute on a quiet machine; --quick is for a
+python scripts/bench_fourier.py prints the tables of docs/fno.md, in a minute on a quiet machine; --quick is for a
 look. Both sweeps take turns on the same random initial covariance; what is printed are medians and the ratio of pairs.
 """
 

@@ -91,6 +91,38 @@ def test_single_modes_of_odd_activations_repeat_themselves():
 
 
 @pytest.mark.parametrize(
+    ("n", "modes", "critical"),
+    [
+        (16, 9, 2.7269853364),
+        (16, 6, 2.8201989351),
+        (16, 4, 2.8607029195),
+        (16, 3, 2.9026594633),
+        (16, 2, 3.0177105711),
+        (32, 8, 2.8116541590),
+        (64, 12, 2.7988457156),
+        (64, 33, 2.6891817646),
+    ],
+)
+def test_where_irfft_halves_the_mean_lengths_of_relu_stay_at_another_variance(n, modes, critical):
+    found = mf.fourier_operator(mf.relu >> mf.Spectral(modes, 1, 0, dc="complex"), n).deep_shape()
+    assert found.critical == pytest.approx(critical, abs=1e-9)
+    assert found.rho_critical > 1.1  # at which gradients grow: no variance keeps both
+    kept = mf.relu >> mf.Spectral(modes, found.critical, 0, dc="complex")
+    assert mf.lag_covariance(kept, found.covariance) == pytest.approx(found.covariance, rel=1e-12, abs=1e-13)
+
+
+def test_half_a_mean_splits_the_onsets_of_tanh():
+    """The mean wakes at weight_var 2, the other modes at 1."""
+    operator = mf.fourier_operator(mf.tanh >> mf.Spectral(4, 2, 0, dc="complex"), 16)
+    found = operator.fixed_point()
+    powers = np.real(np.fft.fft(found.covariance))
+    assert found.q == pytest.approx(0.5915793821, abs=1e-9)
+    assert powers[0] / powers.sum() == pytest.approx(0.0037, abs=5e-5)
+    quiet = mf.fourier_operator(mf.tanh >> mf.Spectral(4, 1.9, 0, dc="complex"), 16)
+    assert quiet.uniform.q == 0 and quiet.uniform.chi_1 == pytest.approx(1.9)
+
+
+@pytest.mark.parametrize(
     ("weight_var", "q", "chi_1", "xi"),
     [
         (0.5, 0.087579865186794, 0.431987381820932, 1.19138547301),
@@ -200,6 +232,8 @@ def test_grids_of_two_axes():
 def test_it_says_what_it_is():
     text = str(mf.fourier_operator(mf.tanh >> mf.Spectral(3, 1, 0.05), (16, 8)))
     assert "16 x 8 points" in text and "ordered, q = 0.193592520245, chi_1 = 0.759031647185 (xi = 3.62698" in text
+    shape = mf.fourier_operator(mf.relu >> mf.Spectral(3, 1, 0, dc="complex"), 16).deep_shape()
+    assert "lengths stay at 2.90265946" in str(shape) and "gradients grow by 1.1575" in str(shape)
     assert "rho = 1.12534549" in str(mf.fourier_operator(mf.erf >> mf.Spectral(3, 2, 0), 16).fixed_point())
 
 
@@ -227,5 +261,12 @@ def test_what_else_is_refused():
         operator.trajectory(2, np.ones(8))
     with pytest.raises(mf.NotConverged, match="without bound"):
         operator.fixed_point()
+    for block in (
+        mf.tanh >> mf.Spectral(3, 1, 0),
+        mf.relu >> mf.Spectral(3, 1, 0.1),
+        mf.softplus >> mf.Spectral(3, 1, 0),
+    ):
+        with pytest.raises(ValueError, match="has no shape"):
+            mf.fourier_operator(block, 16).deep_shape()
     with pytest.raises(mf.NotConverged, match="has not settled"):
         mf.fourier_operator(mf.relu >> mf.Spectral(2, 2, 0), 4).fixed_point()
