@@ -31,12 +31,26 @@ def test_a_face_for_another_package_is_loaded_when_it_is_named():
     assert python(code) == "True 3"
 
 
-@pytest.mark.parametrize(("face", "package"), [("sklearn", "sklearn"), ("torch", "gpytorch"), ("torch", "torch")])
-def test_without_its_package_a_face_names_its_extra(face, package):
-    code = f"import sys; sys.modules[{package!r}] = None; import meanfield as mf; mf.{face}"
+@pytest.mark.parametrize(
+    ("package", "name", "extra"),
+    [
+        ("sklearn", "sklearn", "sklearn"),
+        ("gpytorch", "torch.InfiniteWidthKernel", "gpytorch"),
+        ("torch", "torch.InfiniteWidthKernel", "gpytorch"),
+        ("torch", "torch.FNO", "torch"),
+    ],
+)
+def test_without_its_package_a_face_names_its_extra(package, name, extra):
+    code = f"import sys; sys.modules[{package!r}] = None; import meanfield as mf; mf.{name}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    extra = {"sklearn": "sklearn", "torch": "gpytorch"}[face]
     assert f"pip install 'meanfield-calculator[{extra}]'" in done.stderr.splitlines()[-1]
+
+
+def test_the_face_for_pytorch_is_light_and_says_what_it_has():
+    code = "import sys, meanfield as mf; print('FNO' in dir(mf.torch), 'torch' in sys.modules); mf.torch.fno"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "True False"
+    assert "module 'meanfield.torch' has no attribute 'fno'" in done.stderr.splitlines()[-1]
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -14,7 +14,7 @@ import torch  # noqa: E402
 from torch.autograd.gradcheck import GradcheckError  # noqa: E402
 
 import meanfield.sklearn  # noqa: E402
-import meanfield.torch  # noqa: E402
+import meanfield.torch.kernels  # noqa: E402
 from meanfield.torch import InfiniteWidthKernel  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -110,7 +110,7 @@ def test_gradients_are_those_of_finite_differences(kernel):
 
 @pytest.mark.parametrize("wrong", [-1, 0.999, 1.001])
 def test_a_wrong_gradient_is_noticed(monkeypatch, wrong):
-    monkeypatch.setattr(meanfield.torch, "slope", lambda at, depth: wrong * slope(at, depth))
+    monkeypatch.setattr(meanfield.torch.kernels, "slope", lambda at, depth: wrong * slope(at, depth))
     with pytest.raises(GradcheckError):
         torch.autograd.gradcheck(*function_of(double(depth=2)), eps=1e-4, atol=1e-6, rtol=1e-5)
 

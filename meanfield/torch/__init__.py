@@ -1,0 +1,27 @@
+"""What users of PyTorch get: kernels for GPyTorch (extra `gpytorch`), Fourier neural operators (extra `torch`).
+
+Each name is imported from its file when it is first used, so that PyTorch alone is enough for the operators.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meanfield.torch.kernels import InfiniteWidthKernel as InfiniteWidthKernel
+    from meanfield.torch.reference import FNO as FNO
+    from meanfield.torch.reference import SpectralConv as SpectralConv
+
+_HOMES = {"kernels": ("InfiniteWidthKernel",), "reference": ("FNO", "SpectralConv")}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'meanfield.torch' has no attribute {name!r}")
+    return getattr(import_module(f"meanfield.torch.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
