@@ -7,11 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from meanfield.torch.fourier import FourierInit as FourierInit
+    from meanfield.torch.fourier import init_fno_ as init_fno_
     from meanfield.torch.kernels import InfiniteWidthKernel as InfiniteWidthKernel
     from meanfield.torch.reference import FNO as FNO
     from meanfield.torch.reference import SpectralConv as SpectralConv
 
-_HOMES = {"kernels": ("InfiniteWidthKernel",), "reference": ("FNO", "SpectralConv")}
+_HOMES = {
+    "fourier": ("FourierInit", "init_fno_"),
+    "kernels": ("InfiniteWidthKernel",),
+    "reference": ("FNO", "SpectralConv"),
+}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME)
