@@ -1,10 +1,10 @@
 """The initialization of Fourier neural operators at the edge of chaos, in place.
 
-v' = (1/N) sum_k e^(2 pi i k.a/N) R_k phi(v)hat_k + W phi(v) + b, with E|R_k,ij|^2 = sigma_R^2/channels for every kept k,
-as a map of real functions, and E W_ij^2 = sigma_W^2/channels: all kept modes have the slope (sigma_R^2 + sigma_W^2)
-E phi'(u)^2 of a dense network with weight_var = sigma_R^2 + sigma_W^2. The layer is that of Li et al. 2021
-(arXiv:2010.08895), its edge of chaos that of Koshizuka et al. 2024 (arXiv:2310.06379), both as recalled; the sum, and
-the draws of draws.py, derived here and checked by simulation.
+v' = (1/N) sum_k e^(2 pi i k.a/N) R_k phi(v)hat_k + W phi(v) + b, with E|R_k,ij|^2 = sigma_R^2/channels as a map of real
+functions for every kept k, and E W_ij^2 = sigma_W^2/channels: the kept modes have the slope (sigma_R^2 + sigma_W^2)
+E phi'(u)^2 of a dense network with that weight_var. The layer is that of Li et al. 2021 (arXiv:2010.08895), its edge of
+chaos that of Koshizuka et al. 2024 (arXiv:2310.06379), both as recalled; the sum, and the draws of draws.py, derived
+here and checked by simulation.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,8 +28,8 @@ from meanfield.torch.search import fourier_layers
 
 @dataclass(frozen=True)
 class LayerInit:
-    """What one Fourier layer was drawn with: sigma_R^2, sigma_W^2 (None without a matrix beside it), how many modes have
-    weights, and how many of these are real, the conjugate of another, or doubled because their -k is not kept."""
+    """What one Fourier layer was drawn with: sigma_R^2, sigma_W^2 (None without a matrix beside it), how many modes
+    have weights, and how many of these are real, the conjugate of another, or doubled as their -k is not kept."""
 
     name: str
     spectral_var: float

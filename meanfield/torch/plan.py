@@ -96,7 +96,7 @@ def _share(layer: FourierLayer, split: float | None) -> float:
 def _box(layer: FourierLayer, grid: int | Sequence[int] | None) -> Box:
     if grid is None:
         return Box(layer.frequencies)
-    given = counts("grid", grid if isinstance(grid, int) else tuple(grid))
+    given = counts("grid", tuple(grid) if isinstance(grid, Sequence) else grid)
     sizes = given if isinstance(given, tuple) else (given,)
     axes = layer.frequencies
     if len(sizes) != len(axes):
