@@ -21,9 +21,12 @@ def test_python_blocks_run(name: str, block: str) -> None:
     exec(compile(block, name, "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize(("name", "block"), fenced("python gpytorch"), ids=lambda v: v if len(v) < 40 else "")
-def test_blocks_that_need_gpytorch_run_where_it_is_installed(name: str, block: str) -> None:
-    pytest.importorskip("gpytorch")
+EXTRA = [(package, *found) for package in ("gpytorch", "torch", "neuralop") for found in fenced(f"python {package}")]
+
+
+@pytest.mark.parametrize(("package", "name", "block"), EXTRA, ids=lambda v: v if len(v) < 40 else "")
+def test_blocks_that_need_another_package_run_where_it_is_installed(package: str, name: str, block: str) -> None:
+    pytest.importorskip(package)
     exec(compile(block, name, "exec"), {"__name__": "__main__"})
 
 

@@ -72,11 +72,11 @@ class _Search:
         elif is_neuralop(module, BLOCKS):
             self.found.extend(_of_blocks(name, module, self.skip))
         elif is_spectral(module):
-            self.alone.append(self._alone(name, spectral_layer(name, module), alone))
+            self.alone.append(self._alone(name, spectral_layer(name or type(module).__name__, module), alone))
             self.found.append(self.alone[-1])
         else:
             _refuse_unknown(name, module)
-            for child, part in module.named_children():
+            for child, part in _children(module):
                 self.walk(join(name, child), part, alone=alone and isinstance(module, nn.Sequential))
 
     def _alone(self, name: str, layer: FourierLayer, alone: bool) -> FourierLayer:
@@ -87,6 +87,11 @@ class _Search:
             )
         beside = (self.pointwise or {}).get(name)
         return layer if beside is None else replace(layer, matrix=matrix(beside, self.module.get_submodule(beside)))
+
+
+def _children(module: Any) -> list[tuple[str, Any]]:
+    """Those of a module, each as often as it is used."""
+    return [(name, part) for name, part in module.named_modules(remove_duplicate=False) if name and "." not in name]
 
 
 def _refuse_unknown(name: str, module: Any) -> None:
@@ -166,7 +171,7 @@ def _beside(name: str, blocks: Any, place: int, skip: tuple[str, ...]) -> Matrix
     held = blocks.fno_skips[place]
     if not is_neuralop(held, "Flattened1dConv"):
         raise TypeError(
-            f"{label(at, held)} adds the input of a Fourier layer to its output, so lengths and gradients grow with "
-            f"depth: build it with fno_skip='linear' or None, or leave it as it is with skip=({skips!r},)"
+            f"{label(at, held)} adds the input of a Fourier layer to its output, channel by channel, and is no random "
+            f"matrix: build it with fno_skip='linear' or None, or leave it as it is with skip=({skips!r},)"
         )
     return matrix(f"{at}.conv", held.conv)

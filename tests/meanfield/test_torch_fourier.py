@@ -59,6 +59,7 @@ def test_real_and_conjugate_weights_are_exactly_so():
     (upper, lower), row = conv.weights, report.layers[0]
     assert upper[..., 0, 0].imag.abs().max() == 0 < upper[..., 0, 0].real.abs().min()
     torch.testing.assert_close(lower[..., 1, 0], upper[..., 1, 0].conj(), rtol=0, atol=0)
+    assert row.name == "SpectralConv"
     assert (row.modes, row.real, row.tied, row.doubled, row.spectral_var, row.pointwise_var) == (12, 1, 1, 1, 2, None)
     at_nyquist = init_fno_(conv, "relu", grid=(4, 4), generator=seeded()).layers[0]
     assert (at_nyquist.real, at_nyquist.tied, at_nyquist.doubled) == (4, 2, 0)
@@ -174,6 +175,11 @@ def shared():
     return net
 
 
+def twice():
+    conv = SpectralConv(2, 2, 2)
+    return nn.Sequential(conv, nn.Tanh(), conv)
+
+
 def fno(**changes):
     return FNO(**{"channels_in": 1, "channels_out": 1, "width": 2, "modes": 2, "depth": 1} | changes)
 
@@ -204,6 +210,7 @@ REFUSED = [
     (fno, {"activation": "rellu"}, mf.ParseError, "unknown activation 'rellu': did you mean"),
     (lambda: nn.Sequential(fno(), fno(activation="tanh")), {}, ValueError, "several activations, relu, tanh, want"),
     (shared, {}, ValueError, "'spectral.0' and 'spectral.1' share weights"),
+    (twice, {"activation": "tanh"}, ValueError, "'0' and '2' share weights, so that they are not independent"),
     (fno, {"split": 0}, ValueError, r"split is the share of the spectral path, in \(0, 1\], not 0"),
     (fno, {"split": 1.5}, ValueError, "not 1.5"),
     (fno, {"split": True}, TypeError, "a number in .* not True"),
