@@ -103,6 +103,18 @@ def test_a_deep_operator_keeps_lengths_and_gradients(activation, bias_var, width
     assert (default[-1] - default[0])[1] > np.log(1e10)
 
 
+def test_free_complex_draws_of_the_same_variance_lose_the_length():
+    torch.manual_seed(0)
+    x, net, noise = torch.randn(4, 2, 32), FNO(2, 1, 64, 12, 32, "relu"), seeded()
+    row = init_fno_(net, generator=noise).layers[0]
+    with torch.no_grad():
+        for weight in (conv.weights[0] for conv in net.spectral):
+            free = torch.randn(weight.shape, dtype=weight.dtype, generator=noise)
+            weight.copy_((row.spectral_var / 64) ** 0.5 * free)
+    states = passed(net, x)
+    assert states[-1, 0] - states[0, 0] < -np.log(30)
+
+
 def test_gelu_needs_the_half_stable_point():
     with pytest.raises(mf.NoEdge, match="lengths leave q = 0 and grow with depth: use criterion='half_stable'"):
         init_fno_(FNO(1, 1, 4, 2, 1, "gelu"))
