@@ -138,3 +138,21 @@ def test_sweeps_of_lattices_are_timed() -> None:
     assert [row[1].strip() for row in rows[1:4]] == ["relu", "tanh", "erf"]
     assert all(float(row[8]) < 1e-12 for row in (rows[1], rows[3])) and 1e-12 < float(rows[2][8]) < 1e-3
     assert len(rows) == 8
+
+
+def test_deep_operators_are_trained(tmp_path: Path) -> None:
+    """Eight narrow layers, few steps: tables into a page, and a figure; small weights leave the simplified operator
+    where it starts, with gradients that have all but vanished."""
+    pytest.importorskip("torch")
+    page, figure = tmp_path / "page.md", tmp_path / "figure.svg"
+    page.write_text("before\n<!-- training:begin -->\nold\n<!-- training:end -->\nafter\n")
+    done = run("train_fno.py", "--quick", "--write", str(page), "--figure", str(figure))
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in page.read_text().splitlines() if line.startswith(("| simplified", "| original"))]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    test, trained, start = rows[:6], rows[6:12], rows[12:]
+    assert [row[1] for row in test] == ["default", "neuralop", "critical"] * 2 and len(start) == 6
+    for table in (test, trained):
+        assert float(table[0][3]) > 0.99 and float(table[2][3]) < 0.3 and float(table[5][3]) < 0.3
+    assert float(start[0][3]) < 1e-6 < 1e-3 < float(start[2][3])
+    assert "old" not in page.read_text() and "<svg" in figure.read_text()
