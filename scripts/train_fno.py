@@ -4,8 +4,8 @@ The operator of meanfield.torch without a matrix at each position ("simplified")
 u(., 0) -> u(., 1) of burgers.py. Only the Fourier layers are drawn anew; lifting, projection, batches, steps, learning
 rates and seeds are the same for all. "default": as the code of Li et al. (arXiv:2010.08895) draws, U(0, 1) + i U(0, 1)
 over width^2, matrices and their biases as PyTorch's; "neuralop": complex normal of variance 1/width, matrices as
-PyTorch's; "critical": meanfield's, ReLU at the edge of chaos. Loss and errors: |found - true|/|true| in L2, mean over
-samples. Each run has one thread, numbers below 1e-38 are 0.
+PyTorch's; "critical": mf.torch.init_fno_. Loss and errors: |found - true|/|true| in L2, mean over samples. Each run
+has one thread, numbers below 1e-38 are 0.
 
 `--write FILE` replaces the text between training:begin and training:end of a markdown file; `--figure FILE` draws.
 """
@@ -26,7 +26,7 @@ import torch
 from pages import replace as write
 from pages import table
 
-from meanfield.torch import FNO
+from meanfield.torch import FNO, init_fno_
 
 ARCHITECTURES = {"simplified": False, "original": True}
 INITS = ("default", "neuralop", "critical")
@@ -60,7 +60,7 @@ class Run:
     curve: list[float]
 
 
-def data(given: argparse.Namespace) -> Data:
+def sampled(given: argparse.Namespace) -> Data:
     pairs = burgers.pairs(given.samples + given.tests, given.points, np.random.default_rng(0))
     scaled = (torch.tensor(u / u[: given.samples].std(), dtype=torch.float32)[:, None] for u in pairs)
     x, y = scaled
@@ -71,43 +71,17 @@ def error(found: Any, true: Any) -> Any:
     return ((found - true).norm(dim=-1) / true.norm(dim=-1)).mean()
 
 
-# -- initializations -----------------------------------------------------------------------------------------------
-
-
-def initialize(net: Any, init: str) -> None:
-    """Draw the Fourier layers anew; "default" is what they have."""
-    if init == "neuralop":
-        for layer in net.spectral:
-            normal(layer, 1.0)
-    elif init == "critical":
-        critical(net)
-
-
-def normal(layer: Any, variance: float) -> None:
-    """E|R_k,ij|^2 = variance/channels, complex."""
-    for weight in layer.weights:
-        parts = torch.view_as_real(weight.data)
-        parts.normal_().mul_((variance / 2 / weight.shape[0]) ** 0.5)
-
-
-def critical(net: Any) -> None:
-    share = 1.0 if net.pointwise else 2.0
-    for layer in net.spectral:
-        normal(layer, share)
-        mean = torch.view_as_real(layer.weights[0].data)[..., 0, :]
-        mean[..., 0].mul_(2**0.5), mean[..., 1].zero_()
-    for matrix in net.pointwise:
-        matrix.weight.data.normal_().mul_(matrix.weight.shape[1] ** -0.5)
-        matrix.bias.data.zero_()
-
-
 # -- training ------------------------------------------------------------------------------------------------------
 
 
 def network(task: Task, given: argparse.Namespace) -> Any:
     torch.manual_seed(task.seed)
     net = FNO(1, 1, given.width, given.modes, given.depth, pointwise=ARCHITECTURES[task.architecture])
-    initialize(net, task.init)
+    if task.init == "neuralop":
+        for layer in net.spectral:
+            layer.weights[0].data.normal_().mul_(given.width**-0.5)  # complex: half of the variance in each part
+    elif task.init == "critical":
+        init_fno_(net)
     return net
 
 
@@ -136,9 +110,9 @@ def train(task: Task, data: Data, given: argparse.Namespace) -> Run:
         return Run(*ends, first, last, np.reshape(losses, (-1, BLOCK)).mean(axis=1).tolist())
 
 
-def experiment(given: argparse.Namespace) -> dict[Task, Run]:
+def experiment(data: Data, given: argparse.Namespace) -> dict[Task, Run]:
     tasks = [Task(*each) for each in product(ARCHITECTURES, INITS, given.rates, given.seeds)]
-    work = partial(train, data=data(given), given=given)
+    work = partial(train, data=data, given=given)
     if given.jobs == 1:
         return dict(zip(tasks, map(work, tasks), strict=True))
     with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
@@ -234,14 +208,15 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given, began = arguments(), time.perf_counter()
-    runs = experiment(given)
+    data = sampled(given)
+    runs = experiment(data, given)
     spent = time.perf_counter() - began
     seeds = ", ".join(map(str, given.seeds))
     parts = [
         f"{given.depth} layers, width {given.width}, {given.modes} modes, {given.points} points, {given.samples} "
         f"training and {given.tests} test samples, {given.steps} steps of Adam with batches of {given.batch}, seeds "
         f"{seeds}: {len(runs)} runs in {spent:.0f} s, {given.jobs} at once.",
-        f"Test error after training (seeds {seeds}); without a network: {baselines(data(given))}:",
+        f"Test error after training (seeds {seeds}); without a network: {baselines(data)}:",
         errors(runs, given, "test"),
         f"Training error after training (seeds {seeds}):",
         errors(runs, given, "train"),
