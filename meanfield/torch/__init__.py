@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meanfield.torch.fourier import FourierInit as FourierInit
+    from meanfield.torch.fourier import OperatorInit as OperatorInit
     from meanfield.torch.fourier import init_fno_ as init_fno_
     from meanfield.torch.kernels import InfiniteWidthKernel as InfiniteWidthKernel
     from meanfield.torch.reference import FNO as FNO
     from meanfield.torch.reference import SpectralConv as SpectralConv
 
 _HOMES = {
-    "fourier": ("FourierInit", "init_fno_"),
+    "fourier": ("OperatorInit", "init_fno_"),
     "kernels": ("InfiniteWidthKernel",),
     "reference": ("FNO", "SpectralConv"),
 }

@@ -41,7 +41,7 @@ class LayerInit:
 
 
 @dataclass(frozen=True)
-class FourierInit:
+class OperatorInit:
     """What init_fno_ drew, sigma_R^2 + sigma_W^2 = weight_var; `left` are the modules it did not touch."""
 
     layers: tuple[LayerInit, ...]
@@ -82,7 +82,7 @@ def init_fno_(
     pointwise: Mapping[str, str] | None = None,
     skip: Iterable[str] = (),
     generator: Any = None,
-) -> FourierInit:
+) -> OperatorInit:
     """Draw the Fourier layers of a torch.nn.Module anew, in place, so that the effective variance of every kept mode is
     sigma_R^2/channels_in, and that of the matrix beside it sigma_W^2/channels_in.
 
@@ -111,7 +111,7 @@ def init_fno_(
     with torch.no_grad():
         for parameter, values in drawn:
             parameter.copy_(values)
-    return FourierInit(
+    return OperatorInit(
         layers=tuple(_row(each) for each in plans),
         activation=scale.activation,
         criterion=scale.criterion,
