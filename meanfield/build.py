@@ -38,11 +38,6 @@ def _correlation(layer: Layer) -> list[Expr]:
     return [covariance, covariance.diff(k)]
 
 
-def _through_length(layer: Layer) -> list[Expr]:
-    covariance = derive(layer, "nngp").raw[2]
-    return [(covariance.diff(p) + covariance.diff(q)).subs(p, q)]
-
-
 # What can be asked of a block: the arguments before its parameters, and the expressions behind each question.
 QUESTIONS: dict[str, tuple[Sequence[Symbol], Callable[[Layer], Sequence[Expr]]]] = {
     "length": ((q,), _length),
@@ -51,7 +46,8 @@ QUESTIONS: dict[str, tuple[Sequence[Symbol], Callable[[Layer], Sequence[Expr]]]]
         (q,),
         lambda layer: [derive(layer, "nngp").raw[2].diff(k).subs({p: q, k: q}, simultaneous=True)],
     ),
-    "through_length": ((q, k), _through_length),
+    # p and q move together, and count alike
+    "through_length": ((q, k), lambda layer: [2 * derive(layer, "nngp").raw[2].diff(p).subs(p, q)]),
     "gradient": ((q,), lambda layer: [derive(layer, "gradient").slopes()[1, 1]]),
     "orbit": ((p, q, k), lambda layer: derive(layer, "nngp").raw),
     "nngp": ((p, q, k), lambda layer: derive(layer, "nngp").raw[2:]),

@@ -9,6 +9,7 @@ are exact, other Phi and Y sampled by Sobol points. Kim 2025 (arXiv 2507.21833) 
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from math import ceil, log2, prod
 from typing import Any
 
@@ -16,20 +17,21 @@ import numpy as np
 import numpy.typing as npt
 
 from meanfield.build import Array, Block
+from meanfield.dual import mean
 from meanfield.finite.formulas import evaluate
-from meanfield.finite.networks import number, whole
+from meanfield.finite.networks import whole
 from meanfield.finite.sample import Seed, stream
-from meanfield.lattice import filter_of, numbers_of, pair_map
+from meanfield.lattice import filter_of, numbers_of, pair_map, through_length
 from meanfield.modes import frequencies
-from solvers import gram
 from solvers.iterate import NotConverged
 from solvers.lattice import angles, half
 from solvers.normal_points import normal_points
 from symbolic.fourier_block import FourierForm
-from symbolic.networks import Layer, Pointwise
+from symbolic.networks import Layer
 
 GROUPS = 16  # independent scramblings of the points, whose spread is the error
 LARGEST = 2**26  # numbers in all V, or in the fields of one group
+DIMENSIONS = 21201  # of Sobol points in SciPy
 TINY = 1e-15  # of the variance: modes with less are left out of fields
 FLAT = 1e-14
 
@@ -107,19 +109,15 @@ def fourier_vertex(
     if max(GROUPS * (depth + 1) * count**2, sites << log_points) > LARGEST:
         raise ValueError(
             f"the vertex of {depth} layers over pairs of {count} modes, {GROUPS} times for its error, by {draws} draws "
-            f"of {sites} points does not fit into memory: take fewer modes (a pointwise path keeps all), layers or draws"
+            f"of {sites} points does not fit into memory: take fewer modes (a pointwise path has all), layers, draws"
         )
-    steps = [_step(form, waves, *pair) for pair in zip(covariance[:-1], covariance[1:], strict=True)]
-    for layer, step in enumerate(steps):
-        if not np.isfinite(step.slope).all():
-            raise NotConverged(
-                f"the vertex of '{block}' is not finite behind layer {layer}: E phi'(u) phi'(v) diverges, or the "
-                "covariance there is 0"
-            )
+    steps = [_step(form, waves, *pair) for pair in pairwise(covariance)]
     walks = [_walk(form, waves, covariance, steps, log_points, stream(seed, group)) for group in range(GROUPS)]
     places = np.unravel_index(waves.modes, waves.shape)
     modes = np.stack([k[at] for k, at in zip(frequencies(waves.shape), places, strict=True)], axis=1)
     groups, cross = (np.stack(parts) for parts in zip(*walks, strict=True))
+    if not np.isfinite(groups).all():
+        raise NotConverged(f"the vertex of '{block}' is not finite: its numbers overflow, take fewer layers")
     own = 2 * (covariance**2).reshape(depth + 1, -1).mean(axis=1) + 2 * cross.mean(axis=0)
     return FourierVertex(block, covariance, modes, groups, own)
 
@@ -148,17 +146,15 @@ class _Waves:
         """The same of F applied to the lag covariances of the rows of h, over the kept pairs."""
         return np.asarray(self.factors / self.size * ((h @ self.cos.T) ** 2 + (h @ self.sin.T) ** 2))
 
-    def fields(self, covariance: Array, log_points: int, rng: np.random.Generator) -> Array:
-        """2^log_points Gaussian fields, (points, N), their largest modes from the first coordinates of Sobol points."""
+    def fields(self, covariance: Array) -> Array:
+        """What independent standard normals are multiplied by, (normals, N), large modes first."""
         variances = self.amplitudes(covariance)
         large = np.flatnonzero(variances > TINY * covariance.flat[0])
         large = large[np.argsort(-variances[large], kind="stable")]
         turned = angles(self.shape, self.lags[large], np.arange(self.size))
         both = np.sqrt(variances[large])[:, None, None] * np.stack([np.cos(turned), np.sin(turned)], axis=1)
-        rows = both.reshape(-1, self.size)[np.stack([self.pairs[large] > 0, self.pairs[large] > 1], axis=1).ravel()]
-        if not len(rows):
-            return np.zeros((1 << log_points, self.size))
-        return np.asarray(normal_points(len(rows), log_points, rng) @ rows)
+        drawn = np.stack([self.pairs[large] > 0, self.pairs[large] > 1], axis=1)  # no sine where k = -k
+        return np.asarray(both.reshape(-1, self.size)[drawn.ravel()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,14 +169,18 @@ class _Step:
 def _step(form: FourierForm, waves: _Waves, before: Array, after: Array) -> _Step:
     _, skip, bias_var = numbers_of(form)
     phi, q, lags = Block(form.phi), float(before.flat[0]), before.ravel()[waves.lags]
-    cosines = waves.cos[:, waves.lags]
-    rows = np.column_stack([np.full(lags.size, q), lags])
-    through = gram.in_threads(lambda span: phi("through_length", rows[slice(*span)]), len(rows), triangle=False)
-    J = pair_map(phi, "pullback", q, q, lags) * cosines + np.concatenate(through)[:, 0]
+    slopes = pair_map(phi, "pullback", q, q, lags) if q > 0 else lags
+    if not (q > 0 and np.isfinite(slopes[1:]).all()):
+        raise NotConverged(
+            f"the vertex is not finite where Sigma_0 = {q:.6g}: lengths are 0, or E phi'(u) phi'(v) of {form.phi} "
+            "diverges, as it does at u = v where phi jumps"
+        )
+    cosines, slopes[0] = waves.cos[:, waves.lags], 0.0
+    J = slopes * cosines + through_length(phi, q, lags)
     J[:, 0] = phi("length", [[q]])[0, 1]
     slope = waves.factors[:, None] * ((waves.pairs * cosines) @ J.T) + skip * np.eye(len(cosines))
-    mean = waves.amplitudes(after - skip * before - bias_var)[waves.kept]
-    return _Step(slope, mean, _uniform(form, waves, before) if skip == 0 else None)
+    met = waves.amplitudes(after - skip * before - bias_var)[waves.kept]
+    return _Step(slope, met, _uniform(form, waves, before) if skip == 0 else None)
 
 
 def _uniform(form: FourierForm, waves: _Waves, covariance: Array) -> Array | None:
@@ -188,7 +188,7 @@ def _uniform(form: FourierForm, waves: _Waves, covariance: Array) -> Array | Non
     q = float(covariance.flat[0])
     if np.ptp(covariance) > FLAT * q:
         return None
-    square, fourth = (Block(Pointwise(str(n), form.phi.formula**n))("length", [[q]])[0, 0] for n in (1, 2))
+    square, fourth = (float(mean(form.phi.formula**n)(q)) for n in (2, 4))
     found = np.zeros((len(waves.modes),) * 2)
     if waves.modes[0] == 0:
         found[0, 0] = (waves.factors[0] * waves.size) ** 2 * (fourth - square**2)
@@ -196,35 +196,48 @@ def _uniform(form: FourierForm, waves: _Waves, covariance: Array) -> Array | Non
 
 
 def _walk(
-    form: FourierForm,
-    waves: _Waves,
-    covariance: Array,
-    steps: list[_Step],
-    log_points: int,
-    rng: np.random.Generator,
+    form: FourierForm, waves: _Waves, covariance: Array, steps: list[_Step], log_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """V of each layer by one scrambling, and Cov(Y_0, g^2) of its length, which is 0 without a skip."""
+    """V of each layer by one scrambling, and Cov(Y_0, g_0^2), which is 0 without a skip."""
     skip, count = float(form.skip), len(waves.modes)
-    V, cross = np.zeros((len(covariance), count, count)), np.zeros(len(covariance))
-    Y, g = np.zeros((1 << log_points, count)), np.zeros((1 << log_points, waves.size))
-    for layer, now in enumerate(covariance):
-        fresh = now - skip**2 * covariance[layer - 1] if layer else now
-        exact = layer < len(steps) and steps[layer].exact is not None
-        if not exact and (skip or layer < len(steps)):
-            # Shuffled, for layers drawn from one net must not be paired in its order.
-            drawn = rng.permutation(waves.fields(fresh, log_points, rng))
-            g = skip * g + drawn
-        cross[layer] = (Y.sum(axis=1) * ((g**2).mean(axis=1) - now.flat[0])).mean()
-        if layer == len(steps):
-            break
-        step = steps[layer]
-        x = waves.powers(evaluate(form.phi.formula, g)) - step.mean
-        Phi = x.T @ x / len(x) if step.exact is None else step.exact
+    if skip:
+        return _tied(form, waves, covariance, steps, log_points, rng)
+    V = np.zeros((len(covariance), count, count))
+    for layer, step in enumerate(steps):
+        Phi = step.exact
+        if Phi is None:
+            rows = waves.fields(covariance[layer])
+            x = waves.powers(evaluate(form.phi.formula, _normals(len(rows), log_points, rng) @ rows)) - step.mean
+            Phi = x.T @ x / len(x)
         V[layer + 1] = step.slope @ V[layer] @ step.slope.T + Phi
-        if skip:
-            Y = Y @ step.slope.T + x
-            V[layer + 1] = Y.T @ Y / len(Y)
-    return V, cross
+    return V, np.zeros(len(covariance))
+
+
+def _tied(
+    form: FourierForm, waves: _Waves, covariance: Array, steps: list[_Step], log_points: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """The same by Y along paths g' = a g + fresh fields, one channel of a network without end."""
+    skip, rows = float(form.skip), [waves.fields(covariance[0])]
+    rows += [waves.fields(after - skip**2 * before) for before, after in pairwise(covariance)]
+    ends = np.cumsum([len(part) for part in rows])
+    z = np.split(_normals(int(ends[-1]), log_points, rng), ends[:-1], axis=1)
+    g, Y = z[0] @ rows[0], np.zeros((1 << log_points, len(waves.modes)))
+    V, cross = [Y.T @ Y], [0.0]
+    for step, fresh, row, after in zip(steps, z[1:], rows[1:], covariance[1:], strict=True):
+        Y = Y @ step.slope.T + waves.powers(evaluate(form.phi.formula, g)) - step.mean
+        g = skip * g + fresh @ row
+        V.append(Y.T @ Y / len(Y))
+        cross.append(float((Y.sum(axis=1) * ((g**2).mean(axis=1) - after.flat[0])).mean()))
+    return np.stack(V), np.array(cross)
+
+
+def _normals(size: int, log_points: int, rng: np.random.Generator) -> Array:
+    if size > DIMENSIONS or size << log_points > LARGEST:
+        raise ValueError(
+            f"{1 << log_points} paths of {size} normal numbers, in all layers together where a skip ties them, are "
+            f"more than Sobol points of {DIMENSIONS} dimensions or the memory allow: take fewer modes, layers or draws"
+        )
+    return normal_points(size, log_points, rng)
 
 
 def _error(values: Array) -> Array:

@@ -25,6 +25,7 @@ from solvers.lattice import Filter, half, rows, unfolded
 from solvers.stationary import pair_means
 from symbolic.fourier import Spectral
 from symbolic.fourier_block import FourierForm, fourier_form, is_pointwise
+from symbolic.functions import X
 from symbolic.landmarks import slope
 from symbolic.limits import readable
 from symbolic.networks import Chain, Dense, Identity, Layer, Pointwise, Repeat, Scale, Sum
@@ -74,8 +75,22 @@ def pair_map(block: Block, question: str, p: float, q: float, k: Array) -> Array
         state = k.reshape(1, 1, -1).copy()
         apply(block, "nngp", rows[:1, :1], rows[None, :, 1], state, triangle=False, direct=False)
         return state.reshape(k.shape)
-    parts = gram.in_threads(lambda span: block(question, rows[slice(*span)]), len(rows), triangle=False)
-    return np.concatenate(parts).reshape(k.shape)
+    return _rows(block, question, rows).reshape(k.shape)
+
+
+def through_length(block: Block, q: float, k: Array) -> Array:
+    """dC/dq of C = E phi(u) phi(v) where both variances are q and the covariances k stay: E phi''(u) phi(v), as far as
+    phi has it, or (E u phi'(u) phi(v) - k E phi'(u) phi'(v))/q."""
+    if not block.closed("through_length") and isinstance(block.layer, Pointwise):
+        f, turned = block.layer.formula, X * slope(block.layer.formula)
+        found = [pair_means(_curve(body), q, q, k) for body in (turned + f, turned - f)]
+        if found[0] is not None and found[1] is not None:
+            return ((found[0] - found[1]) / 4 - k * pair_map(block, "pullback", q, q, k)) / q
+    return _rows(block, "through_length", np.column_stack([np.full(k.size, q), k.ravel()])).reshape(k.shape)
+
+
+def _rows(block: Block, question: str, rows: Array) -> Array:
+    return np.concatenate(gram.in_threads(lambda span: block(question, rows[slice(*span)]), len(rows), triangle=False))
 
 
 def _closed(block: Block, p: float, q: float, k: Array) -> Array:
