@@ -156,3 +156,19 @@ def test_deep_operators_are_trained(tmp_path: Path) -> None:
         assert float(table[0][3]) > 0.99 and float(table[2][3]) < 0.3 and float(table[5][3]) < 0.3
     assert float(start[0][3]) < 1e-6 < 1e-3 < float(start[2][3])
     assert "old" not in page.read_text() and "<svg" in figure.read_text()
+
+
+def test_deep_fourier_operators_are_checked(tmp_path: Path) -> None:
+    """16 points, 4 layers: no theory is refuted but the wrong ones, also by networks with real weights."""
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- fno:begin -->\nold\n<!-- fno:end -->\nafter\n")
+    done = run("check_fno.py", "--quick", "--write", str(page))
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    law, real = rows[1:9], rows[10:]
+    assert "old" not in text and len(law) == 8 and len(real) == 5
+    assert all(row[2] != "disagrees" == row[5] for row in law)
+    assert [row[4] for row in real] == ["agrees"] * 5 and "disagrees" in (row[5] for row in real)
+    digits = next(line for line in text.splitlines() if "scaled, to" in line).split()[-1]
+    assert float(digits.rstrip(".")) < 1e-12
