@@ -11,10 +11,10 @@ from difflib import get_close_matches
 from typing import Any, Self
 
 from symbolic.networks import BIAS_VAR, WEIGHT_VAR, quantity, short
-from symbolic.pictures import Shape, Sizes, Spatial, pairs_before, shape_after
+from symbolic.pictures import Shape, Spatial, pairs_before, shape_after, sizes
 from symbolic.signals import GAUSSIAN, fresh, kind_after
 
-DC = ("real", "complex")
+DC, GRID = ("real", "complex"), "the grid"
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,7 +39,7 @@ class Spectral(Spatial):
     half_open: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "modes", counts("modes", self.modes))
+        object.__setattr__(self, "modes", sizes("modes", self.modes, GRID))
         object.__setattr__(self, "weight_var", quantity("weight_var", self.weight_var, low=0, open_low=True))
         object.__setattr__(self, "bias_var", quantity("bias_var", self.bias_var, low=0))
         if self.dc not in DC:
@@ -69,7 +69,7 @@ class Spectral(Spatial):
         >>> Spectral.from_reference((12, 12), weight_var=1, bias_var=0).half_open
         True
         """
-        given = counts("modes", modes)
+        given = sizes("modes", modes, GRID)
         options.setdefault("dc", "complex")
         options.setdefault("half_open", isinstance(given, tuple) and len(given) > 1)
         return cls(given, **options)
@@ -84,7 +84,7 @@ class Spectral(Spatial):
         >>> Spectral.from_neuralop((24, 24), weight_var=1, bias_var=0).modes
         (12, 13)
         """
-        given = counts("n_modes", n_modes)
+        given = sizes("n_modes", n_modes, GRID)
         *others, last = given if isinstance(given, tuple) else (given,)
         if len({n % 2 for n in others}) > 1:
             raise ValueError(
@@ -96,20 +96,6 @@ class Spectral(Spatial):
         options.setdefault("dc", "complex")
         options.setdefault("half_open", any(n % 2 == 0 for n in others))
         return cls(modes, **options)
-
-
-def counts(name: str, value: Any) -> Sizes:
-    """Whole numbers >= 1, one for all axes or a tuple of one for each; TypeError or ValueError else."""
-    each = tuple(value) if isinstance(value, tuple | list) else (value,)
-    for count in each:
-        if isinstance(count, bool) or not hasattr(count, "__index__"):
-            raise TypeError(f"{name} is a whole number, or a tuple of one for each axis of the grid, not {value!r}")
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1 on each axis (1 keeps the mean), not {value!r}")
-    if not each:
-        raise ValueError(f"{name} must have a number for each axis of the grid, not {value!r}")
-    whole = tuple(count.__index__() for count in each)
-    return whole if isinstance(value, tuple | list) else whole[0]
 
 
 def _nested(value: Any) -> Any:

@@ -36,16 +36,16 @@ Shape = tuple[int, ...]
 Sizes = int | tuple[int, ...]
 
 
-def _sizes(name: str, value: Any) -> Sizes:
+def sizes(name: str, value: Any, of: str = "the picture") -> Sizes:
     """A whole number >= 1 for every axis, or one for each; TypeError or ValueError else."""
     each = tuple(value) if isinstance(value, tuple | list) else (value,)
     for size in each:
         if isinstance(size, bool) or not hasattr(size, "__index__"):
-            raise TypeError(f"{name} is a whole number, or a tuple of one for each axis of the picture, not {value!r}")
+            raise TypeError(f"{name} is a whole number, or a tuple of one for each axis of {of}, not {value!r}")
         if size < 1:
             raise ValueError(f"{name} must be at least 1 on each axis, not {value!r}")
     if not each:
-        raise ValueError(f"{name} must have a number for each axis of the picture, not {value!r}")
+        raise ValueError(f"{name} must have a number for each axis of {of}, not {value!r}")
     whole = tuple(size.__index__() for size in each)
     return whole if isinstance(value, tuple | list) else whole[0]
 
@@ -82,8 +82,8 @@ class Conv(Spatial):
     bias_var: Any = BIAS_VAR
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "filter_shape", _sizes("filter_shape", self.filter_shape))
-        object.__setattr__(self, "strides", _sizes("strides", self.strides))
+        object.__setattr__(self, "filter_shape", sizes("filter_shape", self.filter_shape))
+        object.__setattr__(self, "strides", sizes("strides", self.strides))
         object.__setattr__(self, "padding", _padding(self.padding))
         object.__setattr__(self, "weight_var", quantity("weight_var", self.weight_var, low=0, open_low=True))
         object.__setattr__(self, "bias_var", quantity("bias_var", self.bias_var, low=0))
@@ -104,9 +104,9 @@ class AvgPool(Spatial):
     padding: str = "VALID"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "window", _sizes("window", self.window))
+        object.__setattr__(self, "window", sizes("window", self.window))
         given = self.window if self.strides is None else self.strides
-        object.__setattr__(self, "strides", _sizes("strides", given))
+        object.__setattr__(self, "strides", sizes("strides", given))
         object.__setattr__(self, "padding", _padding(self.padding))
 
 

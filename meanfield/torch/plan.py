@@ -17,9 +17,10 @@ from meanfield.torch.draws import Box, spectral_weights
 from meanfield.torch.operators import FourierLayer
 from symbolic.activations import activation as parsed
 from symbolic.critical import NoEdge
-from symbolic.fourier import counts
+from symbolic.fourier import GRID
 from symbolic.functions import X
 from symbolic.networks import Pointwise
+from symbolic.pictures import sizes
 
 Draw = tuple[Any, Any]  # a parameter and its new values
 
@@ -96,24 +97,24 @@ def _share(layer: FourierLayer, split: float | None) -> float:
 def _box(layer: FourierLayer, grid: int | Sequence[int] | None) -> Box:
     if grid is None:
         return Box(layer.frequencies)
-    given = counts("grid", tuple(grid) if isinstance(grid, Sequence) else grid)
-    sizes = given if isinstance(given, tuple) else (given,)
+    given = sizes("grid", tuple(grid) if isinstance(grid, Sequence) else grid, GRID)
+    points = given if isinstance(given, tuple) else (given,)
     axes = layer.frequencies
-    if len(sizes) != len(axes):
-        raise ValueError(f"grid has {len(sizes)} axes, {sizes}, but {layer.name!r} has modes on {len(axes)}")
-    for at, (axis, n) in enumerate(zip(axes, sizes, strict=True)):
+    if len(points) != len(axes):
+        raise ValueError(f"grid has {len(points)} axes, {points}, but {layer.name!r} has modes on {len(axes)}")
+    for at, (axis, n) in enumerate(zip(axes, points, strict=True)):
         least = 2 * max(axis) if at == len(axes) - 1 else len(axis)
         if n < least:
             raise ValueError(
-                f"axis {at} of grid {sizes} has {n} points, too few for the modes k = {min(axis)} .. {max(axis)} of "
+                f"axis {at} of grid {points} has {n} points, too few for the modes k = {min(axis)} .. {max(axis)} of "
                 f"{layer.name!r}: at least {least}"
             )
         if layer.even and at < len(axes) - 1 and n % 2:
             raise ValueError(
-                f"axis {at} of grid {sizes} has {n} points: on an odd axis before the last neuraloperator puts k at "
+                f"axis {at} of grid {points} has {n} points: on an odd axis before the last neuraloperator puts k at "
                 f"k - 1, so that {layer.name!r} has no mode of its own k there; give it an even grid"
             )
-    return Box(axes, sizes)
+    return Box(axes, points)
 
 
 def between(layers: Sequence[FourierLayer], given: Any) -> Pointwise:

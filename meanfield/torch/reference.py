@@ -10,7 +10,9 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
-from symbolic.fourier import Spectral, counts, modes_on
+from meanfield.finite.networks import whole
+from symbolic.fourier import GRID, Spectral, modes_on
+from symbolic.pictures import sizes
 
 try:
     import torch
@@ -93,9 +95,9 @@ class FNO(nn.Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        sizes = {"channels_in": channels_in, "channels_out": channels_out, "width": width, "depth": depth}
-        for name, value in sizes.items():
-            counts(name, (value,))
+        numbers = {"channels_in": channels_in, "channels_out": channels_out, "width": width, "depth": depth}
+        for name, value in numbers.items():
+            whole(name, value)
         self.activation, self.skip = _activation(activation), skip
         modes = axes_of(modes)
         matrix = CONVOLUTIONS[len(modes) - 1]
@@ -123,7 +125,7 @@ class FNO(nn.Module):
 
 def axes_of(modes: Any) -> tuple[int, ...]:
     """M of each axis of the grid; TypeError or ValueError for other than one to three whole numbers >= 1."""
-    given = counts("modes", modes)
+    given = sizes("modes", modes, GRID)
     each = given if isinstance(given, tuple) else (given,)
     if len(each) > len(CONVOLUTIONS):
         raise ValueError(f"grids have one to three axes, but modes={modes} has {len(each)}")

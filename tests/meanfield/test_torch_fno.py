@@ -140,7 +140,7 @@ def test_too_many_modes_are_refused(modes, grid, message):
         ({"modes": 1.5}, TypeError, "modes is a whole number"),
         ({"modes": (1, 1, 1, 1)}, ValueError, "one to three axes, but .* has 4"),
         ({"width": 0}, ValueError, "width must be at least 1"),
-        ({"depth": 2.0}, TypeError, "depth is a whole number"),
+        ({"depth": 2.0}, TypeError, "depth must be a whole number"),
         ({"activation": "rellu"}, ValueError, "activation must be one of relu, gelu, .* not 'rellu'"),
     ],
 )
