@@ -23,7 +23,7 @@ from meanfield.finite.sample import Seed
 from meanfield.fourier_states import LatticeShape, LatticeState, settled
 from meanfield.fourier_vertex import FourierVertex, fourier_vertex
 from meanfield.lag_covariance import stationary
-from meanfield.lattice import filter_of, numbers_of, orbit, pair_map
+from meanfield.lattice import behind, filter_of, numbers_of, orbit, pair_map
 from meanfield.phase import SMALL
 from meanfield.phase import phase as dense_phase
 from solvers.iterate import HUGE, NotConverged
@@ -174,13 +174,13 @@ class FourierOperator:
         def walk(state: Array, layers: int) -> Array:
             states = [state / state.flat[0]]
             for _ in range(layers):
-                behind = orbit(self.form, states[-1], 1)[1]
-                states.append(behind / behind.flat[0])
+                after = behind(self.form, states[-1], 1)
+                states.append(after / after.flat[0])
             return np.stack(states)
 
         start = self._flat() if initial is None else self._initial(initial)
         found, layers, error = settled(walk, start, str(self.block))
-        return LatticeShape(found, float(orbit(self.form, found, 1)[1].flat[0]), self._rho(found), layers, error)
+        return LatticeShape(found, float(behind(self.form, found, 1).flat[0]), self._rho(found), layers, error)
 
     def __str__(self) -> str:
         return f"{self.block} on a grid of {' x '.join(map(str, self.grid))} points\n  {self.uniform}"

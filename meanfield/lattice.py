@@ -33,7 +33,7 @@ from symbolic.pictures import Conv, is_spatial
 from symbolic.signals import GAUSSIAN, NoRule, kind_after
 
 Shape = tuple[int, ...]
-STRIP, MANY = 512, 2**14  # lags of a strip; lags from which threads pay
+STRIP, MANY = 512, 2**18  # lags of a strip; lags from which threads pay
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _(layer: Repeat, state: Lags) -> Lags:
         except NoRule:
             pass
         else:
-            return Lags(orbit(form, state.first, layer.times)[-1])
+            return Lags(behind(form, state.first, layer.times))
     return reduce(lambda now, _: passed(layer.block, now), range(layer.times), state)
 
 
@@ -209,9 +209,21 @@ def filter_of(layer: Spectral, shape: Shape) -> Filter:
 
 
 def orbit(form: FourierForm, start: Array, depth: int) -> Array:
-    """The covariances of one input at layers 0 .. depth, (depth + 1, *grid): compiled over depth where phi is closed
-    and few modes are kept."""
-    filtered, block = filter_of(form.spectral, start.shape), Block(form.phi)
+    """The covariances of one input at layers 0 .. depth, (depth + 1, *grid)."""
+    states, whole = _swept(form, start, depth)
+    return whole(states)
+
+
+def behind(form: FourierForm, start: Array, depth: int) -> Array:
+    """The covariance of one input behind `depth` layers."""
+    states, whole = _swept(form, start, depth)
+    return np.asarray(whole(states[-1:])[0])
+
+
+def _swept(form: FourierForm, start: Array, depth: int) -> tuple[Array, Callable[[Array], Array]]:
+    """One half of each of the even covariances at layers 0 .. depth, and what makes whole ones of such halves: compiled
+    over depth where phi is closed and few modes are kept."""
+    filtered, block, shape = filter_of(form.spectral, start.shape), Block(form.phi), start.shape
     local, skip, bias_var = numbers_of(form)
     matrices = filtered.matrices if block.closed("nngp") else None
     if matrices is None:
@@ -220,13 +232,13 @@ def orbit(form: FourierForm, start: Array, depth: int) -> Array:
         for before, after in pairwise(found):
             met = _own(block, before)
             after[:] = filtered.on_rows(met) + local * met + skip * before + bias_var
-        return unfolded(found, start.shape)
-    lags, _, place = half(start.shape)
+        return found, lambda states: unfolded(states, shape)
+    lags, _, place = half(shape)
     halves = np.empty((depth + 1, lags.size))
     halves[0] = start.ravel()[lags]
     module, _ = program(block.shape, "nngp")
     module.nngp_lattice(halves, *matrices, local + (filtered.white or 0.0), skip, bias_var, block.params)
-    return halves[:, place].reshape(depth + 1, *start.shape)
+    return halves, lambda states: states[:, place].reshape(len(states), *shape)
 
 
 def numbers_of(form: FourierForm) -> tuple[float, float, float]:
