@@ -17,7 +17,8 @@ Sigma_0(l)^(1/l), angles arccos(Sigma_r/Sigma_0) and gradients Sigmatilde_0(l)^(
 the same networks, no more, for the observables above, and is expected to be inconclusive.
 
 Real weights: means at width 512 against those of the law, t-tests with one variance for both, the least p times the
-number of observables; "agrees" above 0.001. 33 matrices in 32 layers are 4.4 GB that wait for the gradient.
+number of observables; "agrees" above 0.001. 33 matrices in 32 layers are 4.4 GB that wait for the gradient,
+of two networks at a time.
 """
 
 import argparse
@@ -116,8 +117,8 @@ def observed(plan: Plan, block: mf.Layer, width: int, first: int, last: int, con
         found = gradient_walk(block, plan.start, channels=width, depth=plan.depth, rng=rng, conditional=conditional)
         return seen(plan, found.forward, found.backward)
 
-    # Real networks are other draws, and one at a time: their weights wait for the gradient.
-    seed, threads = (0, None) if conditional else (1, 1)
+    # Real networks are other draws, and few at a time: their weights wait for the gradient.
+    seed, threads = (0, None) if conditional else (1, 2)
     return draw_many(one, width=width, start=first, stop=last, seed=seed, threads=threads)
 
 
