@@ -147,14 +147,12 @@ class _Waves:
         return np.asarray(self.factors / self.size * ((h @ self.cos.T) ** 2 + (h @ self.sin.T) ** 2))
 
     def fields(self, covariance: Array) -> Array:
-        """What independent standard normals are multiplied by, (normals, N), large modes first."""
-        variances = self.amplitudes(covariance)
+        """What standard normals are multiplied by, cos + sin of each mode, large ones first: (normals, N)."""
+        variances = np.fft.fftn(covariance).real.ravel() / self.size
         large = np.flatnonzero(variances > TINY * covariance.flat[0])
         large = large[np.argsort(-variances[large], kind="stable")]
-        turned = angles(self.shape, self.lags[large], np.arange(self.size))
-        both = np.sqrt(variances[large])[:, None, None] * np.stack([np.cos(turned), np.sin(turned)], axis=1)
-        drawn = np.stack([self.pairs[large] > 0, self.pairs[large] > 1], axis=1)  # no sine where k = -k
-        return np.asarray(both.reshape(-1, self.size)[drawn.ravel()])
+        turned = angles(self.shape, large, np.arange(self.size))
+        return np.asarray(np.sqrt(variances[large])[:, None] * (np.cos(turned) + np.sin(turned)))
 
 
 @dataclass(frozen=True, eq=False)
