@@ -4,12 +4,12 @@
 taps of a filter, the pixels of a picture, the features of the data and the classes are finite axes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
-from sympy import Expr, Integer
+from sympy import Expr, Integer, S
 
 from symbolic.networks import (
     Chain,
@@ -34,7 +34,7 @@ class Axis:
     """A dimension of size n^exponent."""
 
     name: str
-    exponent: Expr = Integer(0)
+    exponent: Expr = S.Zero
 
 
 WIDTH = Axis("width", Integer(1))
@@ -75,31 +75,52 @@ def mlp(hidden: int = 1, width: Axis = WIDTH) -> tuple[Parameter, ...]:
     )
 
 
+ARCHITECTURES: dict[str, Callable[[], tuple[Parameter, ...]]] = {"mlp": mlp}
+
+
+def architecture(given: Any) -> tuple[Parameter, ...]:
+    """The weight matrices of a network, or of an architecture by its name; ValueError, TypeError or NoRule else."""
+    if isinstance(given, Layer):
+        return parameters(given)
+    if not isinstance(given, str):
+        raise TypeError(f"an architecture is a network or one of {', '.join(map(repr, ARCHITECTURES))}, not {given!r}")
+    if given not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {given!r}; known are {', '.join(map(repr, ARCHITECTURES))}, or a network")
+    return ARCHITECTURES[given]()
+
+
+def merged(layers: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """One layer for each run of layers of the same kind, which hand on what they get: named by the kind."""
+    kinds = [p.kind for p in layers]
+    first = [k for k in range(len(layers)) if k == 0 or kinds[k] != kinds[k - 1]]
+    return tuple(replace(layers[k], name=kinds[k]) for k in first)
+
+
 def parameters(network: Layer) -> tuple[Parameter, ...]:
     """The weight matrices of a network, first to last; NoRule for a layer whose axes are not known.
 
     >>> [p.kind for p in parameters(Dense() >> Dense() >> Dense())]
     ['input', 'hidden', 'output']
     """
-    found = [extra for layer in _in_order(network) for extra in finite_axes(layer)]
-    matrices = [at for at, axes in enumerate(found) if axes is not POOLED]
-    if len(matrices) < 2:
+    pending: tuple[Axis, ...] = ()
+    sources: list[tuple[Axis, ...]] = []
+    for layer in _in_order(network):
+        axes = finite_axes(layer)
+        pending += axes
+        if isinstance(layer, Dense | Conv):
+            sources.append(pending)
+            pending = ()
+    if len(sources) < 2:
         raise NoRule(
-            f"'{network}' has {len(matrices)} weight matrices, and a width lies between two: put at least two Dense "
-            "or Conv layers behind each other"
+            f"'{network}' has {len(sources)} weight matrices, and a width lies between two: put at least two Dense or "
+            "Conv layers behind each other"
         )
-    result: list[Parameter] = []
-    before: tuple[Axis, ...] = ()
-    for at, axes in enumerate(found):
-        if axes is POOLED:
-            before = (POSITIONS,)
-            continue
-        first, last = at == matrices[0], at == matrices[-1]
-        name = "input" if first else "output" if last else f"hidden {len(result)}"
-        source = (FEATURES if first else WIDTH, *before, *axes)
-        result.append(Parameter(name, source, (CLASSES if last else WIDTH,)))
-        before = ()
-    return tuple(result)
+    inner = ["hidden"] if len(sources) == 3 else [f"hidden {k}" for k in range(1, len(sources) - 1)]
+    ends = [FEATURES, *[WIDTH] * (len(sources) - 1), CLASSES]
+    names = ["input", *inner, "output"]
+    return tuple(
+        Parameter(name, (ends[k], *axes), (ends[k + 1],)) for k, (name, axes) in enumerate(zip(names, sources, strict=True))
+    )
 
 
 def _in_order(network: Layer) -> Sequence[Layer]:
@@ -112,21 +133,17 @@ def _in_order(network: Layer) -> Sequence[Layer]:
     return [network]
 
 
-POOLED = (POSITIONS,)
-
-
 @singledispatch
-def finite_axes(layer: Any) -> Sequence[tuple[Axis, ...]]:
-    """For each weight matrix of the layer the finite axes that it sums over besides the channels."""
+def finite_axes(layer: Any) -> tuple[Axis, ...]:
+    """The finite axes over which the next weight matrix sums because of this layer, besides the channels."""
     known = sorted(c.__name__ for c in finite_axes.registry if c is not object)
     raise NoRule(
-        f"the layer '{layer}' ({type(layer).__name__}) cannot be classified: which of its axes grow with width is not "
-        f"known; known are {', '.join(known)}"
+        f"the layer '{layer}' ({type(layer).__name__}) cannot be classified: which of its axes grow with the width is "
+        f"not known; known are {', '.join(known)}"
     )
 
 
-finite_axes.register(Dense)(lambda layer: [()])
-finite_axes.register(Conv)(lambda layer: [(TAPS,)])
-finite_axes.register(Flatten)(lambda layer: [POOLED])
-for _passive in (Identity, Pointwise, Dropout, LayerNorm, RMSNorm, AvgPool, GlobalAvgPool):
-    finite_axes.register(_passive)(lambda layer: [])
+finite_axes.register(Conv)(lambda layer: (TAPS,))
+finite_axes.register(Flatten)(lambda layer: (POSITIONS,))
+for _plain in (Dense, Identity, Pointwise, Dropout, LayerNorm, RMSNorm, AvgPool, GlobalAvgPool):
+    finite_axes.register(_plain)(lambda layer: ())

@@ -1,22 +1,26 @@
-"""The maximal-update parametrization of one weight matrix from its fans alone, in the gauge without multipliers.
-
-Every layer is asked that its update moves its outputs by Theta(1), [Q] + i - c = 0, and that W_0 carries the change of
-its inputs on, [W_0] + omega i = 0, with omega i = max(i/2, i - o/2) where the change went through W_0^T.
+"""What a practitioner sets, read off a solved chain: exponents of the initialization, multiplier, learning rate, decay
+and damping of each layer; and the maximal update of one matrix, of which only the fans are known.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
-from sympy import Expr, Integer, Max, expand
+from sympy import Expr
 
-from symbolic.scaling.optimizers import HALF, ONE, ZERO, Optimizer, Signals
+from symbolic.scaling.conditions import mup
+from symbolic.scaling.equations import Chain, dampings, first_step
+from symbolic.scaling.layers import mlp
+from symbolic.scaling.optimizers import ZERO, Optimizer
+from symbolic.scaling.solve import solve, unknown_chain
 
 
 @dataclass(frozen=True)
 class Exponents:
     """What a layer is drawn, multiplied and trained with, each proportional to width**exponent.
 
-    weight_decay is that of w' = (1 - learning_rate*weight_decay) w. dampings holds epsilon, or rho_A and rho_B.
+    weight_decay is that of w' = (1 - learning_rate*weight_decay) w, so that their product does not depend on width.
+    dampings holds epsilon, or rho_A and rho_B of K-FAC, and nothing for rules without.
     """
 
     init_std: Expr
@@ -32,24 +36,27 @@ class Exponents:
         return found[0] if len(found) == 1 else found or None
 
 
-def contraction(fan_in: Expr, fan_out: Expr, signal: str = "gradient") -> Expr:
-    """omega i: W_0 times a vector that went through W_0^T gains the trace, n^(i - o/2); through an inverse nothing."""
-    return fan_in / 2 if signal == "targets" else Max(fan_in / 2, fan_in - fan_out / 2)
+def exponents(chain: Chain) -> tuple[Exponents, ...]:
+    """Those of each layer of the chain."""
+    rows = zip(chain.a, chain.b, chain.c, dampings(chain), strict=True)
+    return tuple(Exponents(-b, -a, -c, c, damping) for a, b, c, damping in rows)
 
 
+@lru_cache(maxsize=64)
 def maximal(optimizer: Optimizer, fan_in_grows: bool, fan_out_grows: bool) -> Exponents:
-    """The exponents of a matrix whose fan-in and fan-out grow, or not, in a network between finite inputs and outputs.
+    """The maximal update of a matrix in the gauge without multipliers, its fan-in and fan-out growing with width or not.
 
     >>> from symbolic.scaling.optimizers import optimizer
     >>> maximal(optimizer("adam"), True, True).learning_rate
     -1
     """
-    i, o = Integer(fan_in_grows), Integer(fan_out_grows)
-    readout = contraction(ONE, ZERO, optimizer.signal)
-    delta = {"gradient": -readout, "inference": -readout, "targets": readout - HALF}[optimizer.signal] * o
-    if optimizer.signal == "inference":
-        delta += optimizer.energy - Max(0, optimizer.energy + 1 - 2 * readout)
-    init_std = -contraction(i, o, optimizer.signal)
-    s = Signals(ZERO, delta, init_std, ZERO, i, o)
-    learning_rate = expand(-optimizer.update(s) - i)
-    return Exponents(init_std, ZERO, learning_rate, -learning_rate, optimizer.dampings(s))
+    layers = mlp()
+    chain = unknown_chain(layers, optimizer, a=(ZERO,) * len(layers))
+    solved = solve(chain, mup(chain)).chain
+    grows = [(p.fan_in != 0, p.fan_out != 0) for p in layers]
+    if (fan_in_grows, fan_out_grows) in grows:
+        return exponents(solved)[grows.index((fan_in_grows, fan_out_grows))]
+    # finite on both sides: what a bias of the output meets, a delta of the output's
+    meets = replace(first_step(solved).signals[-1], weight=ZERO, fan_in=ZERO, fan_out=ZERO)
+    rate = -optimizer.update(meets)
+    return Exponents(ZERO, ZERO, rate, -rate, optimizer.dampings(meets))

@@ -1,0 +1,188 @@
+"""Exponents of one training step of a chain h_l = n^(-a_l) w_l x_(l-1), w_l ~ N(0, n^(-2 b_l)), lr n^(-c_l), f = h_D.
+
+[h_l] = -a_l - b_l + i_l/2 + [x_(l-1)],   [delta_(l-1)] = [delta_l] - a_l - b_l + o_l/2, max(.., [dW_D] + o_D) at D,
+own_l = [dW_l] + alpha i_l + [x_(l-1)],  prop_l = -a_l - b_l + omega_l i_l + [dx_(l-1)],
+cross_l = [dW_l] + u i_l + [dx_(l-1)],   [dh_l] = max(own_l, prop_l, cross_l),   [dW_l] = -a_l - c_l + [Q_l].
+Independent sums gain i/2, aligned ones i. Tensor Programs IV (arXiv 2011.14522) recalled; backpropagation's form here
+was derived and simulated; that of predictive coding and target propagation is ours, after arXiv 2411.02001, not read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sympy import Expr, Max, S, expand
+
+from symbolic.scaling.layers import Parameter
+from symbolic.scaling.optimizers import ONE, ZERO, Optimizer, Signals
+
+Row = tuple[Expr, ...]
+Damping = str | Sequence[Mapping[str, Expr]]
+DAMPINGS = ("matched", "constant", "pi")
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The powers of the fan-in that dW x, W_0 dx and dW dx gain; omega None: read off how dx came through W_0."""
+
+    alpha: Expr = ONE
+    omega: Expr | None = None
+    u: Expr = ONE
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A chain of matrices with its exponents (multiplier n^-a, init_std n^-b, learning rate n^-c) and its optimizer.
+
+    damping: "matched" (of the size of what it is added to), "constant", "pi" (the heuristic of Martens & Grosse for
+    K-FAC), or the exponents of each layer.
+    """
+
+    layers: tuple[Parameter, ...]
+    a: Row
+    b: Row
+    c: Row
+    optimizer: Optimizer
+    damping: Damping = "matched"
+    alignment: Alignment = Alignment()
+
+    def weight(self, at: int) -> Expr:
+        """[n^-a w] of an entry."""
+        return -self.a[at] - self.b[at]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Exponents after a step, of each layer: h at initialization, delta, dW, own, prop, cross, the change of h."""
+
+    h: Row
+    delta: Row
+    update: Row
+    own: Row
+    prop: Row
+    cross: Row
+    change: Row
+    signals: tuple[Signals, ...]
+
+
+def contraction(fan_in: Expr, fan_out: Expr, signal: str = "gradient") -> Expr:
+    """omega i: W_0 times a vector that came through W_0^T gains the trace, n^(i - o/2); through an inverse nothing.
+
+    W_0 W_0^T z is n^(i - 2b) z, and W_0^T z of size n^(o/2 - b) [z]; target propagation's inverse Q has W_0 Q z = z.
+    """
+    return fan_in / 2 if signal == "targets" else Max(fan_in / 2, fan_in - fan_out / 2)
+
+
+def first_step(chain: Chain) -> Step:
+    """The exponents of the first step."""
+    return _step(chain, None)
+
+
+def later_step(chain: Chain) -> Step:
+    """Those of a step that goes backwards through a readout that the first has trained.
+
+    Trained hidden weights add [dW_l] + o_l against 0, which is more only where own_l > 0: unstable already.
+    """
+    return _step(chain, first_step(chain))
+
+
+def _step(chain: Chain, before: Step | None) -> Step:
+    h = _forward(chain)
+    x = (ZERO, *h[:-1])
+    delta = _backward(chain, h, before)
+    signals = tuple(
+        Signals(x[k], delta[k], -chain.b[k], -chain.a[k], p.fan_in, p.fan_out) for k, p in enumerate(chain.layers)
+    )
+    update = tuple(
+        expand(-chain.a[k] - chain.c[k] + chain.optimizer.update(s, _damping(chain, k, s)))
+        for k, s in enumerate(signals)
+    )
+    return Step(h, delta, update, *_changes(chain, x, update), signals)
+
+
+def _forward(chain: Chain) -> Row:
+    h: list[Expr] = []
+    for k, p in enumerate(chain.layers):
+        h.append(expand(chain.weight(k) + p.fan_in / 2 + (h[-1] if h else ZERO)))
+    return tuple(h)
+
+
+def _backward(chain: Chain, h: Row, before: Step | None) -> Row:
+    """[delta_l], with the loss derivative at f Theta(1)."""
+    delta = [ZERO]
+    for k in range(len(chain.layers) - 1, 0, -1):
+        delta.insert(0, expand(delta[0] + _through(chain, k, h, before)))
+    if chain.optimizer.signal != "inference":
+        return tuple(delta)
+    # gamma_l e_l = gamma_L J_l^T (1 + C)^-1 (y - f), C = gamma_L sum_l J_l J_l^T/gamma_l, J_l = dh_L/dh_l
+    spread = Max(*(2 * d + p.fan_out for d, p in zip(delta[:-1], chain.layers, strict=False)))
+    weight = expand(chain.optimizer.energy - Max(0, chain.optimizer.energy + spread))
+    return tuple(expand(d + weight) for d in delta)
+
+
+def _through(chain: Chain, k: int, h: Row, before: Step | None) -> Expr:
+    """What delta gains on its way back through layer k."""
+    if chain.optimizer.signal == "targets":
+        size = h if before is None else tuple(Max(u, v) for u, v in zip(h, before.change, strict=True))
+        return size[k - 1] - size[k]
+    drawn = chain.weight(k) + chain.layers[k].fan_out / 2
+    if before is None or k < len(chain.layers) - 1:
+        return drawn
+    return Max(drawn, before.update[k] + chain.layers[k].fan_out)
+
+
+def _changes(chain: Chain, x: Row, update: Row) -> tuple[Row, Row, Row, Row]:
+    own: list[Expr] = []
+    prop: list[Expr] = []
+    cross: list[Expr] = []
+    change: list[Expr] = []
+    how = chain.alignment
+    for k, p in enumerate(chain.layers):
+        own.append(expand(update[k] + how.alpha * p.fan_in + x[k]))
+        if k == 0:  # the data do not change
+            prop.append(S.NegativeInfinity)
+            cross.append(S.NegativeInfinity)
+            change.append(own[0])
+            continue
+        omega = contraction(p.fan_in, p.fan_out, chain.optimizer.signal) if how.omega is None else how.omega * p.fan_in
+        prop.append(expand(chain.weight(k) + omega + change[-1]))
+        cross.append(expand(update[k] + how.u * p.fan_in + change[-1]))
+        change.append(Max(own[-1], prop[-1], cross[-1]))
+    return tuple(own), tuple(prop), tuple(cross), tuple(change)
+
+
+def _damping(chain: Chain, k: int, s: Signals) -> Mapping[str, Expr] | None:
+    """The exponents of the dampings of layer k, None where they are matched: that changes no exponent."""
+    names = [m.damping for m in chain.optimizer.metrics]
+    if not isinstance(chain.damping, str):
+        return chain.damping[k]
+    if chain.damping == "matched":
+        return None
+    if chain.damping == "constant":
+        return dict.fromkeys(names, ZERO)
+    if chain.damping != "pi":
+        raise ValueError(f"damping is {', '.join(map(repr, DAMPINGS))} or exponents, not {chain.damping!r}")
+    if names != ["rho_A", "rho_B"]:
+        has = f"has {', '.join(names)}" if names else "has no damping"
+        raise ValueError(f"damping='pi' splits the damping of kfac in two, and {chain.optimizer.name} {has}")
+    ratio = s.x - s.multiplier - s.delta  # pi^2 = (tr A/dim A)/(tr B/dim B)
+    return {"rho_A": ratio, "rho_B": -ratio}
+
+
+def dampings(chain: Chain) -> tuple[Mapping[str, Expr], ...]:
+    """The exponents of the dampings of each layer."""
+    signals = first_step(chain).signals
+    given = (_damping(chain, k, s) for k, s in enumerate(signals))
+    return tuple(chain.optimizer.dampings(s) | (one or {}) for s, one in zip(signals, given, strict=True))
+
+
+def shifted(chain: Chain, theta: Sequence[Expr]) -> Chain:
+    """The same training with multipliers n^-theta_l moved out of the weights: (a + theta, b - theta, c - kappa theta)."""
+    kappa, turns = chain.optimizer.gauge, chain.optimizer.damping_gauge
+    a = tuple(expand(v + t) for v, t in zip(chain.a, theta, strict=True))
+    b = tuple(expand(v - t) for v, t in zip(chain.b, theta, strict=True))
+    c = tuple(expand(v - kappa * t) for v, t in zip(chain.c, theta, strict=True))
+    moved = replace(chain, a=a, b=b, c=c)
+    if isinstance(chain.damping, str):
+        return moved
+    damping = [{n: expand(v + turns[n] * t) for n, v in row.items()} for row, t in zip(chain.damping, theta, strict=True)]
+    return replace(moved, damping=damping)
