@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from meanfield.predict import predict as predict
     from meanfield.rigorous import Ball as Ball
     from meanfield.rigorous import NotCertified as NotCertified
+    from meanfield.scaling import LayerScales as LayerScales
+    from meanfield.scaling import ScalingTable as ScalingTable
+    from meanfield.scaling import scaling as scaling
     from meanfield.shaped_attention import ShapedPaths as ShapedPaths
     from meanfield.shaped_attention import ShapedSDE as ShapedSDE
     from meanfield.shaped_attention import shaped_attention as shaped_attention
@@ -196,6 +199,7 @@ _HOMES = {
     "meanfield.batchnorm": ("BatchGrowth", "batchnorm"),
     "meanfield.shaped_attention": ("ShapedPaths", "ShapedSDE", "shaped_attention"),
     "meanfield.shaped_masks": ("ShapedMasks", "shaped_masks"),
+    "meanfield.scaling": ("LayerScales", "ScalingTable", "scaling"),
     "meanfield.spectrum": ("AttentionSpectrum", "attention_spectrum"),
     "meanfield.lag_covariance": ("lag_covariance",),
     "meanfield.fourier_operator": ("FourierOperator", "fourier_operator"),

@@ -15,7 +15,7 @@ from symbolic.scaling.layers import Parameter
 
 @dataclass(frozen=True)
 class Regime:
-    """`name` is "unstable", "trivial", "kernel" or "feature learning"; `reasons` says which layer does what, and when."""
+    """`name` is "unstable", "trivial", "kernel" or "feature learning"; `reasons`: which layer does what, and when."""
 
     name: str
     stable: bool
@@ -25,7 +25,9 @@ class Regime:
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.name}, features move by {power(-self.r)}", *(f"  {reason}" for reason in self.reasons)])
+        return "\n".join(
+            [f"{self.name}, features move by {power(-self.r)}", *(f"  {reason}" for reason in self.reasons)]
+        )
 
 
 def power(exponent: Expr) -> str:

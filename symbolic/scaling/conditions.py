@@ -84,7 +84,10 @@ PARAMETRIZATIONS: dict[str, Callable[[Chain], list[Condition]]] = {
 def stability(chain: Chain) -> list[Condition]:
     """[h_l] = 0 before the output, [f] <= 0, and no change of any h_l grows with width, at the first step or later."""
     *initial, f = _initial(chain, last=True)
-    found = [*initial, Condition(f"{chain.layers[-1].name}: it does not grow with width at initialization", f.form, True)]
+    found = [
+        *initial,
+        Condition(f"{chain.layers[-1].name}: it does not grow with width at initialization", f.form, True),
+    ]
     for when, step in (("at the first step", first_step(chain)), ("later", later_step(chain))):
         for k, p in enumerate(chain.layers):
             found.append(Condition(f"{p.name}: what it gives changes by O(1) {when}", step.change[k], True))

@@ -172,11 +172,11 @@ def dampings(chain: Chain) -> tuple[Mapping[str, Expr], ...]:
     """The exponents of the dampings of each layer."""
     signals = first_step(chain).signals
     given = (_damping(chain, k, s) for k, s in enumerate(signals))
-    return tuple(chain.optimizer.dampings(s) | (one or {}) for s, one in zip(signals, given, strict=True))
+    return tuple({**chain.optimizer.dampings(s), **(one or {})} for s, one in zip(signals, given, strict=True))
 
 
 def shifted(chain: Chain, theta: Sequence[Expr]) -> Chain:
-    """The same training with multipliers n^-theta_l moved out of the weights: (a + theta, b - theta, c - kappa theta)."""
+    """The same training in another gauge, (a + theta, b - theta, c - kappa theta) in each layer."""
     kappa, turns = chain.optimizer.gauge, chain.optimizer.damping_gauge
     a = tuple(expand(v + t) for v, t in zip(chain.a, theta, strict=True))
     b = tuple(expand(v - t) for v, t in zip(chain.b, theta, strict=True))
@@ -184,5 +184,7 @@ def shifted(chain: Chain, theta: Sequence[Expr]) -> Chain:
     moved = replace(chain, a=a, b=b, c=c)
     if isinstance(chain.damping, str):
         return moved
-    damping = [{n: expand(v + turns[n] * t) for n, v in row.items()} for row, t in zip(chain.damping, theta, strict=True)]
+    damping = [
+        {n: expand(v + turns[n] * t) for n, v in row.items()} for row, t in zip(chain.damping, theta, strict=True)
+    ]
     return replace(moved, damping=damping)

@@ -85,7 +85,9 @@ def architecture(given: Any) -> tuple[Parameter, ...]:
     if not isinstance(given, str):
         raise TypeError(f"an architecture is a network or one of {', '.join(map(repr, ARCHITECTURES))}, not {given!r}")
     if given not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {given!r}; known are {', '.join(map(repr, ARCHITECTURES))}, or a network")
+        raise ValueError(
+            f"unknown architecture {given!r}; known are {', '.join(map(repr, ARCHITECTURES))}, or a network"
+        )
     return ARCHITECTURES[given]()
 
 
@@ -119,7 +121,8 @@ def parameters(network: Layer) -> tuple[Parameter, ...]:
     ends = [FEATURES, *[WIDTH] * (len(sources) - 1), CLASSES]
     names = ["input", *inner, "output"]
     return tuple(
-        Parameter(name, (ends[k], *axes), (ends[k + 1],)) for k, (name, axes) in enumerate(zip(names, sources, strict=True))
+        Parameter(name, (ends[k], *axes), (ends[k + 1],))
+        for k, (name, axes) in enumerate(zip(names, sources, strict=True))
     )
 
 

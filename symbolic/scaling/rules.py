@@ -44,7 +44,7 @@ def exponents(chain: Chain) -> tuple[Exponents, ...]:
 
 @lru_cache(maxsize=64)
 def maximal(optimizer: Optimizer, fan_in_grows: bool, fan_out_grows: bool) -> Exponents:
-    """The maximal update of a matrix in the gauge without multipliers, its fan-in and fan-out growing with width or not.
+    """The maximal update of a matrix without a multiplier, whose fan-in and fan-out grow with width or not.
 
     >>> from symbolic.scaling.optimizers import optimizer
     >>> maximal(optimizer("adam"), True, True).learning_rate

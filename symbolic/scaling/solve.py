@@ -28,7 +28,8 @@ class Contradiction(ValueError):
     def __init__(self, conditions: Sequence[Condition], weights: Sequence[Expr], total: Expr) -> None:
         self.conditions, self.weights, self.total = tuple(conditions), tuple(weights), total
         lines = [
-            f"  {c.words}: {c.form} {'<=' if c.upper else '='} 0 (x {w})" for c, w in zip(conditions, weights, strict=True)
+            f"  {c.words}: {c.form} {'<=' if c.upper else '='} 0 (x {w})"
+            for c, w in zip(conditions, weights, strict=True)
         ]
         ends = "<=" if any(c.upper for c in conditions) else "="
         text = "\n".join(["no exponents meet these conditions at once; give one of them up:", *lines])
@@ -64,9 +65,9 @@ def solve(chain: Chain, conditions: Sequence[Condition]) -> Solution:
     if any(form != 0 for form in left):
         raise _explain([c for c in conditions if not c.upper], values, unknowns(chain))
     at = {x: values.get(x, x) for x in unknowns(chain)}
-    rows = (tuple(expand(e.xreplace(at)) for e in row) for row in (chain.a, chain.b, chain.c))
+    a, b, c = (tuple(expand(e.xreplace(at)) for e in row) for row in (chain.a, chain.b, chain.c))
     free = tuple(x for x in unknowns(chain) if x not in values)
-    return Solution(Chain(chain.layers, *rows, chain.optimizer, chain.damping, chain.alignment), free)
+    return Solution(replace(chain, a=a, b=b, c=c), free)
 
 
 def _eliminated(conditions: Sequence[Condition], over: Sequence[Symbol]) -> tuple[Values, list[Expr]]:
