@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from symbolic.scaling.equations import Chain, contraction, first_step, later_step
+from symbolic.scaling.equations import Chain, Step, carried, first_step, later_step
 
 
 @dataclass(frozen=True)
@@ -22,58 +22,57 @@ class Condition:
     upper: bool = False
 
 
-def _initial(chain: Chain, last: bool) -> list[Condition]:
-    ends = len(chain.layers) if last else len(chain.layers) - 1
-    h = first_step(chain).h
-    return [Condition(f"{p.name}: pre-activations are Theta(1) at initialization", h[k])
-            for k, p in enumerate(chain.layers[:ends])]  # fmt: skip
+def _initial(step: Step, last: bool) -> list[Condition]:
+    layers = step.chain.layers
+    ends = len(layers) if last else len(layers) - 1
+    return [Condition(f"{p.name}: pre-activations are Theta(1) at initialization", step.h[k])
+            for k, p in enumerate(layers[:ends])]  # fmt: skip
 
 
-def _updates(chain: Chain) -> list[Condition]:
-    own = first_step(chain).own
-    return [Condition(f"{p.name}: its update changes what it gives by Theta(1)", own[k])
-            for k, p in enumerate(chain.layers)]  # fmt: skip
+def _updates(step: Step) -> list[Condition]:
+    return [Condition(f"{p.name}: its update changes what it gives by Theta(1)", own)
+            for p, own in zip(step.chain.layers, step.own, strict=True)]  # fmt: skip
 
 
 def _carried(chain: Chain) -> Expr:
     """[W_D] + omega i: what the output gains from a change of Theta(1) in its inputs."""
-    last = chain.layers[-1]
-    omega = contraction(last.fan_in, last.fan_out, chain.optimizer.signal)
-    return chain.weight(len(chain.layers) - 1) + omega
+    return chain.weight(len(chain.layers) - 1) + carried(chain.layers[-1], chain.optimizer)
 
 
 def mup(chain: Chain) -> list[Condition]:
     """The maximal update."""
-    carried = Condition(
-        f"{chain.layers[-1].name}: it carries a change of Theta(1) in its inputs on as Theta(1)", _carried(chain)
-    )
-    return [*_initial(chain, last=False), *_updates(chain), carried]
+    step = first_step(chain)
+    words = f"{chain.layers[-1].name}: it carries a change of Theta(1) in its inputs on as Theta(1)"
+    return [*_initial(step, last=False), *_updates(step), Condition(words, _carried(chain))]
 
 
 def ntk(chain: Chain) -> list[Condition]:
     """The largest initialization of the output, and steps that move it by Theta(1)."""
-    own = first_step(chain).own
+    step = first_step(chain)
     *below, last = chain.layers
     same = [
-        Condition(f"{p.name}: its update changes what it gives as much as that of {below[-1].name}", own[k] - own[-2])
+        Condition(
+            f"{p.name}: its update changes what it gives as much as that of {below[-1].name}",
+            step.own[k] - step.own[-2],
+        )
         for k, p in enumerate(below[:-1])
     ]
-    moved = Condition(f"{last.name}: the change of its inputs moves it by Theta(1)", _carried(chain) + own[-2])
-    return [*_initial(chain, last=True), *same, moved, _updates(chain)[-1]]
+    moved = Condition(f"{last.name}: the change of its inputs moves it by Theta(1)", _carried(chain) + step.own[-2])
+    return [*_initial(step, last=True), *same, moved, _updates(step)[-1]]
 
 
 def standard(chain: Chain) -> list[Condition]:
     """Weights of variance 1/fan_in and one learning rate for all widths."""
     rates = [Condition(f"{p.name}: its learning rate does not depend on the width", chain.c[k])
              for k, p in enumerate(chain.layers)]  # fmt: skip
-    return [*_initial(chain, last=True), *rates]
+    return [*_initial(first_step(chain), last=True), *rates]
 
 
 def mean_field(chain: Chain) -> list[Condition]:
     """The output as a mean over its inputs, and every update maximal."""
-    at = len(chain.layers) - 1
+    step, at = first_step(chain), len(chain.layers) - 1
     mean = Condition(f"{chain.layers[at].name}: it is a mean", chain.weight(at) + chain.layers[at].fan_in)
-    return [*_initial(chain, last=False), *_updates(chain), mean]
+    return [*_initial(step, last=False), *_updates(step), mean]
 
 
 PARAMETRIZATIONS: dict[str, Callable[[Chain], list[Condition]]] = {
@@ -83,12 +82,13 @@ PARAMETRIZATIONS: dict[str, Callable[[Chain], list[Condition]]] = {
 
 def stability(chain: Chain) -> list[Condition]:
     """[h_l] = 0 before the output, [f] <= 0, and no change of any h_l grows with width, at the first step or later."""
-    *initial, f = _initial(chain, last=True)
+    steps = {"at the first step": first_step(chain), "once the readout is trained": later_step(chain)}
+    *initial, f = _initial(steps["at the first step"], last=True)
     found = [
         *initial,
         Condition(f"{chain.layers[-1].name}: it does not grow with width at initialization", f.form, True),
     ]
-    for when, step in (("at the first step", first_step(chain)), ("later", later_step(chain))):
+    for when, step in steps.items():
         for k, p in enumerate(chain.layers):
             found.append(Condition(f"{p.name}: what it gives changes by O(1) {when}", step.change[k], True))
     return found

@@ -9,6 +9,7 @@ was derived and simulated; that of predictive coding and target propagation is o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from sympy import Expr, Max, S, expand
 
@@ -52,24 +53,52 @@ class Chain:
 
 @dataclass(frozen=True)
 class Step:
-    """Exponents after a step, of each layer: h at initialization, delta, dW, own, prop, cross, the change of h."""
+    """Exponents after a step, of each layer: h at initialization, delta and dW; own, prop, cross, the change of h."""
 
+    chain: Chain
     h: Row
     delta: Row
     update: Row
-    own: Row
-    prop: Row
-    cross: Row
-    change: Row
     signals: tuple[Signals, ...]
 
+    @cached_property
+    def own(self) -> Row:
+        rows = zip(self.update, self.chain.layers, self.signals, strict=True)
+        return tuple(expand(dW + self.chain.alignment.alpha * p.fan_in + s.x) for dW, p, s in rows)
 
-def contraction(fan_in: Expr, fan_out: Expr, signal: str = "gradient") -> Expr:
+    @property
+    def prop(self) -> Row:
+        return self._moved[0]
+
+    @property
+    def cross(self) -> Row:
+        return self._moved[1]
+
+    @property
+    def change(self) -> Row:
+        return self._moved[2]
+
+    @cached_property
+    def _moved(self) -> tuple[Row, Row, Row]:
+        prop: list[Expr] = [S.NegativeInfinity]  # the data do not change
+        cross: list[Expr] = [S.NegativeInfinity]
+        change: list[Expr] = [self.own[0]]
+        how = self.chain.alignment
+        for k, p in enumerate(self.chain.layers[1:], 1):
+            omega = carried(p, self.chain.optimizer) if how.omega is None else how.omega * p.fan_in
+            prop.append(expand(self.chain.weight(k) + omega + change[-1]))
+            cross.append(expand(self.update[k] + how.u * p.fan_in + change[-1]))
+            change.append(Max(self.own[k], prop[-1], cross[-1]))
+        return tuple(prop), tuple(cross), tuple(change)
+
+
+def carried(layer: Parameter, optimizer: Optimizer) -> Expr:
     """omega i: W_0 times a vector that came through W_0^T gains the trace, n^(i - o/2); through an inverse nothing.
 
     W_0 W_0^T z is n^(i - 2b) z, and W_0^T z of size n^(o/2 - b) [z]; target propagation's inverse Q has W_0 Q z = z.
     """
-    return fan_in / 2 if signal == "targets" else Max(fan_in / 2, fan_in - fan_out / 2)
+    i, o = layer.fan_in, layer.fan_out
+    return i / 2 if optimizer.signal == "targets" else Max(i / 2, i - o / 2)
 
 
 def first_step(chain: Chain) -> Step:
@@ -96,7 +125,7 @@ def _step(chain: Chain, before: Step | None) -> Step:
         expand(-chain.a[k] - chain.c[k] + chain.optimizer.update(s, _damping(chain, k, s)))
         for k, s in enumerate(signals)
     )
-    return Step(h, delta, update, *_changes(chain, x, update), signals)
+    return Step(chain, h, delta, update, signals)
 
 
 def _forward(chain: Chain) -> Row:
@@ -128,26 +157,6 @@ def _through(chain: Chain, k: int, h: Row, before: Step | None) -> Expr:
     if before is None or k < len(chain.layers) - 1:
         return drawn
     return Max(drawn, before.update[k] + chain.layers[k].fan_out)
-
-
-def _changes(chain: Chain, x: Row, update: Row) -> tuple[Row, Row, Row, Row]:
-    own: list[Expr] = []
-    prop: list[Expr] = []
-    cross: list[Expr] = []
-    change: list[Expr] = []
-    how = chain.alignment
-    for k, p in enumerate(chain.layers):
-        own.append(expand(update[k] + how.alpha * p.fan_in + x[k]))
-        if k == 0:  # the data do not change
-            prop.append(S.NegativeInfinity)
-            cross.append(S.NegativeInfinity)
-            change.append(own[0])
-            continue
-        omega = contraction(p.fan_in, p.fan_out, chain.optimizer.signal) if how.omega is None else how.omega * p.fan_in
-        prop.append(expand(chain.weight(k) + omega + change[-1]))
-        cross.append(expand(update[k] + how.u * p.fan_in + change[-1]))
-        change.append(Max(own[-1], prop[-1], cross[-1]))
-    return tuple(own), tuple(prop), tuple(cross), tuple(change)
 
 
 def _damping(chain: Chain, k: int, s: Signals) -> Mapping[str, Expr] | None:
