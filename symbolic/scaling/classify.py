@@ -7,10 +7,11 @@ Yang & Hu 2021 (arXiv 2011.14522) recalled; the tests compare with their formula
 
 from dataclasses import dataclass
 
-from sympy import Expr, Max
+from sympy import Expr
 
 from symbolic.scaling.equations import Chain, Step, first_step, later_step
 from symbolic.scaling.layers import Parameter
+from symbolic.scaling.tropical import most
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def classify(chain: Chain) -> Regime:
         raise ValueError(f"the regime depends on {', '.join(unknown)}: give numbers")
     drawn = _drawn(chain.layers, steps[0])
     grown = _grown(chain.layers, steps)
-    r = -Max(*(own for step in steps for own in step.own[:-1]))
-    moved = Max(*(step.change[-1] for step in steps))
+    r = -most(*(own for step in steps for own in step.own[:-1]))
+    moved = most(*(step.change[-1] for step in steps))
     stable, nontrivial, feature = not (drawn or grown), bool(moved >= 0), bool(r <= 0)
     name = "unstable" if not stable else "trivial" if not nontrivial else "feature learning" if feature else "kernel"
     return Regime(name, stable, nontrivial, feature, r, (*drawn, *grown, *_frozen(chain.layers, steps)))
@@ -79,7 +80,7 @@ def _frozen(layers: tuple[Parameter, ...], steps: tuple[Step, Step]) -> list[str
     """Which updates vanish."""
     found = []
     for k, p in enumerate(layers):
-        own = Max(*(step.own[k] for step in steps))
+        own = most(*(step.own[k] for step in steps))
         if own < 0:
             found.append(f"{p.name}: freezes, its update changes what it gives by {power(own)}")
     return found

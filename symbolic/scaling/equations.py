@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from sympy import Expr, Max, S, expand
+from sympy import Expr, S, expand
 
 from symbolic.scaling.layers import Parameter
 from symbolic.scaling.optimizers import ONE, ZERO, Optimizer, Signals
+from symbolic.scaling.tropical import most
 
 Row = tuple[Expr, ...]
 Damping = str | Sequence[Mapping[str, Expr]]
@@ -88,7 +89,7 @@ class Step:
             omega = carried(p, self.chain.optimizer) if how.omega is None else how.omega * p.fan_in
             prop.append(expand(self.chain.weight(k) + omega + change[-1]))
             cross.append(expand(self.update[k] + how.u * p.fan_in + change[-1]))
-            change.append(Max(self.own[k], prop[-1], cross[-1]))
+            change.append(most(self.own[k], prop[-1], cross[-1]))
         return tuple(prop), tuple(cross), tuple(change)
 
 
@@ -98,7 +99,7 @@ def carried(layer: Parameter, optimizer: Optimizer) -> Expr:
     W_0 W_0^T z is n^(i - 2b) z, and W_0^T z of size n^(o/2 - b) [z]; target propagation's inverse Q has W_0 Q z = z.
     """
     i, o = layer.fan_in, layer.fan_out
-    return i / 2 if optimizer.signal == "targets" else Max(i / 2, i - o / 2)
+    return i / 2 if optimizer.signal == "targets" else most(i / 2, i - o / 2)
 
 
 def first_step(chain: Chain) -> Step:
@@ -143,20 +144,20 @@ def _backward(chain: Chain, h: Row, before: Step | None) -> Row:
     if chain.optimizer.signal != "inference":
         return tuple(delta)
     # gamma_l e_l = gamma_L J_l^T (1 + C)^-1 (y - f), C = gamma_L sum_l J_l J_l^T/gamma_l, J_l = dh_L/dh_l
-    spread = Max(*(2 * d + p.fan_out for d, p in zip(delta[:-1], chain.layers, strict=False)))
-    weight = expand(chain.optimizer.energy - Max(0, chain.optimizer.energy + spread))
+    spread = most(*(2 * d + p.fan_out for d, p in zip(delta[:-1], chain.layers, strict=False)))
+    weight = expand(chain.optimizer.energy - most(ZERO, chain.optimizer.energy + spread))
     return tuple(expand(d + weight) for d in delta)
 
 
 def _through(chain: Chain, k: int, h: Row, before: Step | None) -> Expr:
     """What delta gains on its way back through layer k."""
     if chain.optimizer.signal == "targets":
-        size = h if before is None else tuple(Max(u, v) for u, v in zip(h, before.change, strict=True))
+        size = h if before is None else tuple(most(u, v) for u, v in zip(h, before.change, strict=True))
         return size[k - 1] - size[k]
     drawn = chain.weight(k) + chain.layers[k].fan_out / 2
     if before is None or k < len(chain.layers) - 1:
         return drawn
-    return Max(drawn, before.update[k] + chain.layers[k].fan_out)
+    return most(drawn, before.update[k] + chain.layers[k].fan_out)
 
 
 def _damping(chain: Chain, k: int, s: Signals) -> Mapping[str, Expr] | None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from sympy import Expr, Integer, Max, Rational, Symbol, diff, expand
+from sympy import Expr, Integer, Rational, Symbol, diff, expand
 
 from symbolic.networks import quantity
+from symbolic.scaling.tropical import most
 
 ZERO, QUARTER, HALF, ONE = Integer(0), Rational(1, 4), Rational(1, 2), Integer(1)
 
@@ -112,7 +113,8 @@ class Optimizer:
     def update(self, s: Signals, damping: Mapping[str, Expr] | None = None) -> Expr:
         """[Q]; a damping left out is of the size that it is added to."""
         given = damping or {}
-        divided = (m.power * Max(m.size(s), given.get(m.damping, m.size(s))) for m in self.metrics)
+        sizes = {m: (m.size(s), given.get(m.damping, m.size(s))) for m in self.metrics}
+        divided = (m.power * most(*sizes[m]) for m in self.metrics)
         return expand(self.scale(s) + s.gradient - sum(divided, ZERO))
 
     def dampings(self, s: Signals) -> dict[str, Expr]:

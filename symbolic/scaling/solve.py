@@ -136,9 +136,11 @@ def vertices(chain: Chain, conditions: Sequence[Condition]) -> tuple[tuple[Expr,
     """
     values, _ = _eliminated(conditions, unknowns(chain))
     over = tuple(x for x in unknowns(chain) if x not in values)
-    upper = [expand(c.form.xreplace(values)) for c in conditions if c.upper]
-    found = {corner for forms in regions(upper) for corner in _corners(forms, over)}
-    return tuple(sorted(found))
+    parts = {
+        frozenset(expand(f.xreplace(values)) for f in forms) for forms in regions(c.form for c in conditions if c.upper)
+    }
+    whole = [forms for forms in parts if not any(other < forms for other in parts)]  # the others lie within these
+    return tuple(sorted({corner for forms in whole for corner in _corners(tuple(forms), over)}))
 
 
 def _corners(forms: Forms, over: Sequence[Symbol]) -> Iterable[tuple[Expr, ...]]:

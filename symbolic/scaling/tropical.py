@@ -12,6 +12,23 @@ from sympy import Add, Expr, Max, Mul, S, expand
 Forms = tuple[Expr, ...]
 
 
+def most(*exprs: Expr) -> Expr:
+    """Max of forms, of which those remain that no other exceeds by a number; SymPy's own compares all pairs first.
+
+    >>> from sympy.abc import b
+    >>> most(b, b - 1, S(2), S.NegativeInfinity)
+    Max(2, b)
+    """
+    found: dict[Expr, Expr] = {}
+    for expr in exprs:
+        for form in expr.args if isinstance(expr, Max) else (expr,):
+            number, rest = form.as_coeff_Add()
+            if form != S.NegativeInfinity and not (rest in found and number <= found[rest]):
+                found[rest] = number
+    forms = [number + rest for rest, number in found.items()]
+    return forms[0] if len(forms) == 1 else Max(*forms, evaluate=False)
+
+
 def choices(expr: Expr) -> tuple[Forms, ...]:
     """The linear forms f with expr = min over the tuples of the max within each.
 
