@@ -4,7 +4,7 @@ If no exponents meet f_k = 0 and g_k <= 0 there are weights, >= 0 for the g_k, w
 (Farkas); it is given for a subset from which no condition can be left out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -17,7 +17,7 @@ from symbolic.scaling.conditions import Condition
 from symbolic.scaling.equations import Chain, Damping, first_step
 from symbolic.scaling.layers import Parameter
 from symbolic.scaling.optimizers import ZERO, Optimizer
-from symbolic.scaling.tropical import Forms, regions
+from symbolic.scaling.tropical import Forms, most, regions
 
 Values = dict[Symbol, Expr]
 
@@ -129,18 +129,25 @@ def feasible(conditions: Sequence[Condition], over: Sequence[Symbol]) -> bool:
     return True
 
 
-def vertices(chain: Chain, conditions: Sequence[Condition]) -> tuple[tuple[Expr, ...], ...]:
+def vertices(chain: Chain, conditions: Callable[[Chain], Sequence[Condition]]) -> tuple[tuple[Expr, ...], ...]:
     """The vertices of the set where all conditions hold, sorted: values of the unknowns that no equation fixes.
 
     Where the conditions are a choice among polyhedra, the vertices of each. Exact: every set of tight forms is solved.
+    ValueError for predictive coding and target propagation, whose stable exponents fall into too many polyhedra.
     """
-    values, _ = _eliminated(conditions, unknowns(chain))
-    over = tuple(x for x in unknowns(chain) if x not in values)
-    parts = {
-        frozenset(expand(f.xreplace(values)) for f in forms) for forms in regions(c.form for c in conditions if c.upper)
-    }
-    whole = [forms for forms in parts if not any(other < forms for other in parts)]  # the others lie within these
-    return tuple(sorted({corner for forms in whole for corner in _corners(tuple(forms), over)}))
+    if chain.optimizer.signal != "gradient":
+        raise ValueError(
+            f"the stable exponents of {chain.optimizer.name} are no polyhedron but many; ask classify() for a point"
+        )
+    there = solve(chain, conditions(chain)).chain
+    parts = regions(c.form for c in conditions(there) if c.upper)
+    return tuple(sorted({corner for part in parts for corner in _corners(_strongest(part), unknowns(there))}))
+
+
+def _strongest(forms: Forms) -> Forms:
+    """Without the forms that another exceeds by a number; none is left of a part that a number forbids."""
+    strongest = most(*forms)
+    return tuple(strongest.args) if isinstance(strongest, Max) else (strongest,)
 
 
 def _corners(forms: Forms, over: Sequence[Symbol]) -> Iterable[tuple[Expr, ...]]:

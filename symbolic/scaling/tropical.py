@@ -56,8 +56,9 @@ def choices(expr: Expr) -> tuple[Forms, ...]:
 
 
 def _joined(groups: Iterable[Sequence[Expr]]) -> tuple[Forms, ...]:
-    """Each form once, each choice once."""
-    return tuple(dict.fromkeys(tuple(dict.fromkeys(group)) for group in groups))
+    """Each form once, and no choice that asks all that another asks, and more."""
+    sets = {frozenset(group): tuple(dict.fromkeys(group)) for group in groups}
+    return tuple(group for key, group in sets.items() if not any(other < key for other in sets))
 
 
 def regions(exprs: Iterable[Expr]) -> tuple[Forms, ...]:
