@@ -1,4 +1,4 @@
-"""What users of PyTorch get: kernels for GPyTorch (extra `gpytorch`), Fourier neural operators (extra `torch`).
+"""What users of PyTorch get: kernels for GPyTorch (extra `gpytorch`), Fourier neural operators, muP (extra `torch`).
 
 Each name is imported from its file when it is first used, so that PyTorch alone is enough for the operators.
 """
@@ -12,11 +12,18 @@ if TYPE_CHECKING:
     from meanfield.torch.kernels import InfiniteWidthKernel as InfiniteWidthKernel
     from meanfield.torch.reference import FNO as FNO
     from meanfield.torch.reference import SpectralConv as SpectralConv
+    from meanfield.torch.scale import scale_ as scale_
+    from meanfield.torch.scaled import ModelScale as ModelScale
+    from meanfield.torch.scaled import ParameterScale as ParameterScale
+    from meanfield.torch.shapes import base_shapes as base_shapes
 
 _HOMES = {
     "fourier": ("OperatorInit", "init_fno_"),
     "kernels": ("InfiniteWidthKernel",),
     "reference": ("FNO", "SpectralConv"),
+    "scale": ("scale_",),
+    "scaled": ("ModelScale", "ParameterScale"),
+    "shapes": ("base_shapes",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
