@@ -6,7 +6,7 @@ PyTorch's own draw, which for U(-1/sqrt(m), 1/sqrt(m)) is 1/sqrt(3 m); read in t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, singledispatch
 from math import prod, sqrt
 from typing import Any
@@ -55,6 +55,12 @@ def _linear(module: Any) -> dict[str, Axes]:
     return {"weight": Axes((0,), (1,), law), "bias": Axes((0,), law=law)}
 
 
+@axes_of.register(nn.modules.linear.NonDynamicallyQuantizableLinear)
+def _attention_output(module: Any) -> dict[str, Axes]:
+    """out_proj of MultiheadAttention, which sets its bias to zero."""
+    return _linear(module) | {"bias": Axes((0,), law=ZEROS)}
+
+
 @axes_of.register(nn.modules.conv._ConvNd)
 def _convolution(module: Any) -> dict[str, Axes]:
     """The fan-in of a group is axis 1; in transposed ones it is axis 0 of all groups together, known for one group."""
@@ -68,8 +74,9 @@ def _convolution(module: Any) -> dict[str, Axes]:
 @axes_of.register(nn.Embedding)
 @axes_of.register(nn.EmbeddingBag)
 def _embedding(module: Any) -> dict[str, Axes]:
-    """One row is looked up: the vocabulary is no sum over units."""
-    return {"weight": Axes((1,), (), ONES)}
+    """One row is looked up: the vocabulary is no sum over units. The row for padding is zero."""
+    drawn = 1 - (module.padding_idx is not None) / module.num_embeddings
+    return {"weight": Axes((1,), law=partial(_constant, sqrt(drawn)))}
 
 
 @axes_of.register(nn.LayerNorm)
@@ -107,6 +114,11 @@ def _attention(module: Any) -> dict[str, Axes]:
     for name in ("bias_k", "bias_v"):
         found[name] = Axes((2,), law=partial(_last, name))
     return found | {"in_proj_bias": Axes((0,), law=ZEROS)}
+
+
+def in_transformer(name: str, axes: Axes) -> Axes:
+    """nn.Transformer draws the matrices of all its layers anew, by Xavier's uniform law."""
+    return replace(axes, law=partial(_xavier, name))
 
 
 def _last(of: str, shapes: Mapping[str, Shape]) -> float:

@@ -56,7 +56,7 @@ def _laws(each: Typed) -> tuple[tuple[float, float], ...]:
 def _followed(each: Typed) -> tuple[float, float]:
     """The law that the draw follows, its RMS in base and in the model."""
     found = rms(each.parameter)
-    margin = 0.1 + 5 / sqrt(each.parameter.numel())
+    margin = 0.02 + 5 / sqrt(each.parameter.numel())  # seven standard errors of a normal draw
     for law in _laws(each):
         if found == 0 or law[1] == 0 or not each.resized or abs(found / law[1] - 1) < margin:
             return law

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from meanfield.torch.axes import Axes, axes_of
+from meanfield.torch.axes import Axes, axes_of, in_transformer
 from meanfield.torch.exponents import HIDDEN, INPUT, OUTPUT
 from meanfield.torch.operators import join, label
 from meanfield.torch.shapes import Growth, Instance
@@ -48,6 +48,7 @@ def typed(model: Any, growths: Mapping[str, Growth], roles: Mapping[str, Role]) 
     """Every parameter once; TypeError or ValueError for those whose type is not known."""
     _check_names(roles, growths)
     found: dict[int, Typed] = {}
+    redrawn = {id(part) for whole in model.modules() if isinstance(whole, nn.Transformer) for part in whole.modules()}
     for place, module in model.named_modules(remove_duplicate=False):
         known = axes_of(module)
         held = dict(module.named_parameters(recurse=False, remove_duplicate=False))
@@ -56,6 +57,8 @@ def typed(model: Any, growths: Mapping[str, Growth], roles: Mapping[str, Role]) 
             growth = local[name]
             given = roles.get(growth.name)
             axes = known.get(name) if given is None else _told(growth, given)
+            if axes is not None and given is None and id(module) in redrawn and parameter.ndim > 1:
+                axes = in_transformer(name, axes)
             here = _type(growth, parameter, axes, local, label(place, module))
             before = found.get(id(parameter))
             found[id(parameter)] = here if before is None else _tie(before, here)

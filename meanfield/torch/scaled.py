@@ -73,8 +73,8 @@ class ModelScale:
             table.add_row(escape(row.name), row.type, ratios, *numbers)
         eps = "" if self.eps is None else f", eps = {self.eps:g}"
         head = (
-            f"muP for {self.optimizer}, relative to base: lr = {self.lr:g}, weight_decay = {self.weight_decay:g}{eps}, "
-            f"init = {self.init}; width ratio: fan-in, fan-out"
+            f"muP for {self.optimizer}, init = {self.init}; at the width of base: lr = {self.lr:g}, "
+            f"weight_decay = {self.weight_decay:g}{eps}\nwidth ratio: fan-in, fan-out relative to base"
         )
         return text(escape(head), table, width=120)
 

@@ -66,6 +66,8 @@ def test_recurrent_layers_have_stacked_gates():
 
 
 def test_an_embedding_is_an_input():
+    padded = scale_(nn.Embedding(3, 4096, padding_idx=0), nn.Embedding(3, 16, padding_idx=0))
+    assert padded.rows[0].init_std == pytest.approx((2 / 3) ** 0.5, rel=0.05)
     report, found = factors(Words(64, tie=False), on_meta(Words, 16, False))
     assert column(report, "type")["embed.weight"] == "input" and found["embed.weight"] == pytest.approx(1)
     assert (report.rows[-1].type, found["head.weight"]) == ("output", pytest.approx(1 / 2, rel=1e-6))
@@ -85,11 +87,18 @@ def test_attention_grows_in_heads():
 
 
 def test_a_transformer_of_pytorch_is_understood():
-    def layer(n):
-        return nn.TransformerEncoderLayer(n, n // 8, 4 * n)
+    """It draws all matrices by Xavier's law; biases of attention start at zero, but are not so after training."""
 
-    types = [*column(scale_(layer(32), layer(16)), "type").values()]
-    assert types.count("hidden") == 4 and types.count("vector") == 8
+    def layer(n):
+        return nn.Transformer(n, n // 8, 1, 1, 4 * n, batch_first=True)
+
+    model = layer(32)
+    with torch.no_grad():
+        model.encoder.layers[0].self_attn.out_proj.bias.fill_(1e-3)
+    report, found = factors(model, layer(16))
+    types = [*column(report, "type").values()]
+    assert {round(factor, 6) for name, factor in found.items() if "weight" in name} == {1.0}
+    assert types.count("hidden") == 10 and types.count("vector") == 24
 
 
 def test_parameters_of_unknown_modules_are_told():

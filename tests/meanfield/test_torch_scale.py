@@ -205,8 +205,10 @@ def test_the_report_is_a_table():
 
     report = scale_(long(64), on_meta(long, 16), lr=0.01)
     lines = str(report).splitlines()
-    assert max(map(len, lines)) <= 120 and lines[0].startswith("muP for adam, relative to base: lr = 0.01")
-    assert lines[1].split() == ["parameter", "type", "width", "ratio", "init", "std", "multiplier", "lr", "factor"]
+    assert max(map(len, lines)) <= 120 and lines[0].startswith(
+        "muP for adam, init = default; at the width of base: lr = 0.01"
+    )
+    assert lines[2].split() == ["parameter", "type", "width", "ratio", "init", "std", "multiplier", "lr", "factor"]
     row = next(line for line in str(scale_(mlp(64), on_meta(mlp, 16))).splitlines() if line.startswith("2.weight"))
     assert row.split()[1:4] == ["hidden", "4,", "4"] and row.split()[-2:] == ["1", "0.25"]
     assert json.loads(json.dumps(report.to_dict()))["rows"][0]["type"] == "input"
