@@ -1,6 +1,7 @@
 """What scale_ refuses, and what it says then."""
 
 import pytest
+from sympy import Symbol
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -92,6 +93,11 @@ WRONG = [
     (lambda: scale_(mlp(64), mlp(16), optimizer="adamm"), ValueError, "unknown optimizer 'adamm'; did you mean adam"),
     (lambda: scale_(mlp(64), mlp(16), zero_readuot=True), ValueError, "adam has no exponent 'zero_readuot'"),
     (lambda: scale_(mlp(64), mlp(16), optimizer="shampoo", e_L=2), ValueError, "e_L"),
+    (
+        lambda: scale_(mlp(64), mlp(16), optimizer="kfac", e_A=Symbol("e")),
+        ValueError,
+        "kfac has the symbols e: give numbers for them",
+    ),
     (lambda: scale_(mlp(64), mlp(16), optimizer="predictive_coding"), ValueError, "does not follow loss.backward"),
     (lambda: scale_(mlp(64), mlp(16), optimizer="sgd", eps=1e-8), ValueError, "sgd has no single epsilon"),
     (lambda: scale_(mlp(64), mlp(16), lr=-1), ValueError, "lr is a number >= 0, that of base, not -1"),

@@ -59,7 +59,6 @@ def test_changes_do_not_depend_on_width(optimizer, lr):
     for scaled in (True, False):
         logs = np.array([[moved(n, seed, optimizer, lr, scaled) for seed in range(6)] for n in WIDTHS]).mean(1)
         slopes[scaled] = np.polyfit(np.log(WIDTHS), logs, 1)[0]
-    print(optimizer, slopes)
     assert np.abs(slopes[True]).max() < 0.15
     assert slopes[False].min() > 0.3
 
@@ -87,7 +86,6 @@ def test_logits_of_tied_weights_move_the_same_at_any_width(optimizer):
                     steps.step()
                 logs.append((model(tokens).detach() - before).square().mean().log().item() / 2)
         slopes[multiply] = np.polyfit(np.repeat(np.log(WIDTHS), 4), logs, 1)[0]
-    print(optimizer, slopes)
     assert abs(slopes[True]) < 0.15 and slopes[False] > 0.3
 
 
@@ -119,3 +117,37 @@ def test_it_is_table_8_in_another_gauge(optimizer, factor, wrong):
 
     torch.testing.assert_close(trained(factor), trained(None), rtol=1e-10, atol=1e-12)
     assert (trained(wrong) - trained(None)).abs().max() > 1e-4
+
+
+class Encoder(nn.Module):
+    """Attention whose heads grow in number."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(11, n), nn.Linear(n, 11, bias=False)
+        self.layer = nn.TransformerEncoderLayer(n, n // 16, 2 * n, dropout=0.0, batch_first=True)
+
+    def forward(self, tokens):
+        hidden = self.layer(self.embed(tokens))
+        return hidden, self.head(hidden)
+
+
+def encoded(n, seed, scaled):
+    torch.manual_seed(seed)
+    model, tokens = Encoder(n), torch.arange(8).reshape(2, 4)
+    groups = scale_(model, on_meta(Encoder, 32), on_meta(Encoder, 48)).groups if scaled else model.parameters()
+    steps, before = torch.optim.AdamW(groups, lr=1e-3), [part.detach() for part in model(tokens)]
+    for _ in range(3):
+        steps.zero_grad()
+        nn.functional.cross_entropy(model(tokens)[1].flatten(0, 1), (tokens.flatten() + 1) % 11).backward()
+        steps.step()
+    return [(a.detach() - b).square().mean().log().item() / 2 for a, b in zip(model(tokens), before, strict=True)]
+
+
+def test_a_transformer_moves_the_same_at_any_width():
+    slopes = {}
+    for scaled in (True, False):
+        logs = np.array([[encoded(n, seed, scaled) for seed in range(3)] for n in (32, 64, 128, 256)]).mean(1)
+        slopes[scaled] = np.polyfit(np.log([32, 64, 128, 256]), logs, 1)[0]
+    assert np.abs(slopes[True]).max() < 0.15
+    assert slopes[False].min() > 0.3
