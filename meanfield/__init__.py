@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from meanfield.convolution import delta_orthogonal as delta_orthogonal
     from meanfield.convolution import spatial_covariance as spatial_covariance
     from meanfield.convolution import spatial_modes as spatial_modes
+    from meanfield.coordinate import CoordinateCheck as CoordinateCheck
+    from meanfield.coordinate import CoordinateSlope as CoordinateSlope
+    from meanfield.coordinate import coordinate_check as coordinate_check
     from meanfield.diagram import PhaseDiagram as PhaseDiagram
     from meanfield.diagram import phase_diagram as phase_diagram
     from meanfield.dual import Dual as Dual
@@ -199,6 +202,7 @@ _HOMES = {
     "meanfield.batchnorm": ("BatchGrowth", "batchnorm"),
     "meanfield.shaped_attention": ("ShapedPaths", "ShapedSDE", "shaped_attention"),
     "meanfield.shaped_masks": ("ShapedMasks", "shaped_masks"),
+    "meanfield.coordinate": ("CoordinateCheck", "CoordinateSlope", "coordinate_check"),
     "meanfield.scaling": ("LayerScales", "ScalingTable", "scaling"),
     "meanfield.spectrum": ("AttentionSpectrum", "attention_spectrum"),
     "meanfield.lag_covariance": ("lag_covariance",),

@@ -17,12 +17,14 @@ from meanfield.finite.training.optimizers import Optimizer, train
 from meanfield.finite.training.updates import rms
 
 ALIKE = 0.8  # correlation of a test input with the training input it belongs to
+MANY = 64  # inputs at which the output is measured before training: a Gaussian each, so that few are noisy
 PARTS = ("own", "prop", "cross", "dh")
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Root mean squares (steps, layers) of own, prop, cross and dh after each step; f0 of the output before any."""
+    """Root mean squares (steps, layers) of own, prop, cross and dh after each step; f0 of the output before any, at
+    inputs of their own."""
 
     own: Array
     prop: Array
@@ -37,19 +39,18 @@ class Coordinates:
 
 @dataclass(frozen=True)
 class Task:
-    """`batch` inputs of independent N(0, 1) entries with independent N(0, targets^2) targets, drawn from a seed."""
+    """`batch` inputs of independent N(0, 1) entries with independent N(0, 1) targets, drawn from a seed."""
 
     inputs: int = 8
     outputs: int = 2
     batch: int = 4
-    targets: float = 1.0
 
     def draw(self, seed: int) -> tuple[Array, Array, Array]:
         """x (inputs, batch), y (outputs, batch), and test inputs of correlation 0.8 with x; the same at every width."""
         rng = np.random.default_rng([seed, 0])
         x = rng.standard_normal((self.inputs, self.batch))
         apart = np.sqrt(1 - ALIKE**2) * rng.standard_normal(x.shape)
-        return x, self.targets * rng.standard_normal((self.outputs, self.batch)), ALIKE * x + apart
+        return x, rng.standard_normal((self.outputs, self.batch)), ALIKE * x + apart
 
 
 def coordinates(
@@ -67,7 +68,8 @@ def coordinates(
     start = draw(numbers, width, task.inputs, task.outputs, np.random.default_rng([seed, width]), phi)
     moves = [_moves(start, now, at) for now in islice(train(start, numbers, chosen, x, y), steps)]
     own, prop, cross, dh = np.array(moves).transpose(1, 0, 2)
-    return Coordinates(own, prop, cross, dh, rms(start.forward(at).h[-1]))
+    many = np.random.default_rng([seed, 0, 1]).standard_normal((task.inputs, MANY))
+    return Coordinates(own, prop, cross, dh, rms(start.forward(many).h[-1]))
 
 
 def _moves(start: Network, now: Network, at: Array) -> list[list[float]]:

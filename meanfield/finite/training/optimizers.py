@@ -19,6 +19,7 @@ PLAIN: dict[str, Update] = {
     "sgd": updates.sgd,
     "momentum": updates.momentum,
     "adam": updates.adam,
+    "adamw": updates.adam,
     "rmsprop": updates.rmsprop,
     "sign": updates.sign,
     "lion": updates.lion,
@@ -26,7 +27,7 @@ PLAIN: dict[str, Update] = {
     "lars": updates.lars,
     "normalized_sgd": updates.normalized_sgd,
     "muon": preconditioners.muon,
-    "foof": preconditioners.foof,
+    "foof": preconditioners.kfac(1.0, 0.0),
 }
 WITH_OPTIONS: dict[str, Callable[..., Update]] = {
     "adafactor": updates.adafactor,

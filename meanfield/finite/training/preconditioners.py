@@ -10,7 +10,7 @@ import numpy as np
 
 from meanfield.finite.training.gradients import Gradient, precondition
 from meanfield.finite.training.mlp import Array
-from meanfield.finite.training.updates import Memory, Update, only, quotient
+from meanfield.finite.training.updates import Memory, Update, only, quotient, rms
 
 SIDES = ("both", "left", "right")
 
@@ -45,21 +45,16 @@ def soap(sides: str = "both") -> Update:
 
 
 def kfac(e_A: float = 1.0, e_B: float = 1.0, pi: bool = False) -> Update:
-    """Damping (rho_A, rho_B); or, with `pi`, one rho split as Martens and Grosse do, rho_A = sqrt(rho) pi and
-    rho_B = sqrt(rho)/pi with pi^2 = (tr A/dim A)/(tr B/dim B)."""
+    """Damping (rho_A, rho_B), without that of an exponent 0; or, with `pi`, one rho split as Martens and Grosse do,
+    rho_A = sqrt(rho) pi and rho_B = sqrt(rho)/pi with pi^2 = (tr A/dim A)/(tr B/dim B)."""
 
     def update(g: Gradient, w: Array, damping: tuple[float, ...], memory: Memory) -> tuple[Array, Memory]:
         if pi:
-            split = np.sqrt(np.mean(g.right**2) / np.mean(g.left**2))
-            rho_a, rho_b = np.sqrt(only(damping)) * split, np.sqrt(only(damping)) / split
+            root, split = np.sqrt(only(damping)), rms(g.right) / (rms(g.left) or 1.0)  # nothing moves without signals
+            rho_a, rho_b = root * split, root / split
         else:
-            rho_a, rho_b = damping or (0.0, 0.0)
+            given = iter(damping)
+            rho_a, rho_b = (next(given, 0.0) if e else 0.0 for e in (e_A, e_B))
         return Gradient(precondition(g.left, rho_b, e_B), precondition(g.right, rho_a, e_A)).dense, None
 
     return update
-
-
-def foof(g: Gradient, w: Array, damping: tuple[float, ...], memory: Memory) -> tuple[Array, Memory]:
-    """Damping rho_A, alone or first of two."""
-    rho_a = damping[0] if damping else 0.0
-    return Gradient(g.left, precondition(g.right, rho_a, 1.0)).dense, None

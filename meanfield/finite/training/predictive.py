@@ -12,8 +12,10 @@ import numpy as np
 
 from meanfield.finite.training.gradients import Gradient
 from meanfield.finite.training.mlp import Array, Network
+from meanfield.finite.training.updates import quotient
 
 ITERATIONS, HALVINGS, TOLERANCE = 1000, 30, 1e-4
+NEAREST, FARTHEST = 0.05, 4.0  # of a step along a direction, in Gauss-Newton's unit
 Signals = Callable[[Network, Array, Array], list[Gradient]]
 
 
@@ -28,26 +30,62 @@ def energy(e: Sequence[Array], gamma_L: float) -> Array:
     return np.asarray(sum((s**2).sum(axis=0) for s in e[:-1]) + gamma_L * (e[-1] ** 2).sum(axis=0)) / 2
 
 
-def imbalance(network: Network, u: Sequence[Array], x: Array, gamma_L: float) -> float:
-    """Largest entry of dF/du_l over the largest of the two forces, from below and from above, that it is between."""
+def forces(network: Network, u: Sequence[Array], x: Array, gamma_L: float) -> tuple[list[Array], list[Array]]:
+    """On u_1..u_{D-1}: dF/du_l, and the part of it that comes from above."""
     e = errors(network, u, x)
-    forces = [*e[:-1], gamma_L * e[-1]]
-    above = [network.phi.slope(v) * network.back(layer + 1, forces[layer + 1]) for layer, v in enumerate(u[:-1])]
-    left = max(float(np.abs(f - a).max()) for f, a in zip(forces, above, strict=False))
-    return left / max(float(np.abs(a).max()) for a in above) if left else 0.0
+    pulls = [*e[:-1], gamma_L * e[-1]]
+    above = [network.phi.slope(v) * network.back(layer + 1, pulls[layer + 1]) for layer, v in enumerate(u[:-1])]
+    return [p - a for p, a in zip(pulls, above, strict=False)], above
 
 
 def equilibrium(network: Network, x: Array, y: Array, gamma_L: float, tolerance: float = TOLERANCE) -> list[Array]:
-    """States u_1..u_D = y of imbalance at most `tolerance`, from the forward pass; ArithmeticError if none is found."""
+    """States u_1..u_D = y where no dF/du exceeds `tolerance` times the largest force, from the forward pass.
+
+    Conjugate gradients (Polak, Ribiere) with Gauss-Newton steps for gradients; ArithmeticError if none is found.
+    """
     u = [*network.forward(x).h[:-1], y]
+    along, before = None, None
     for _ in range(ITERATIONS):
-        if imbalance(network, u, x, gamma_L) <= tolerance:
+        slope, above = forces(network, u, x, gamma_L)
+        if max(abs(g).max() for g in slope) <= tolerance * max(abs(a).max() for a in above):
             return u
-        u = shortened(network, u, gauss_newton(network, u, x, gamma_L), x, gamma_L)
+        steps = gauss_newton(network, u, x, gamma_L)[:-1]
+        if along is not None and before is not None:
+            turn = quotient(dot(slope, [s - o for s, o in zip(steps, before[1], strict=True)]), dot(*before))
+            along = [s + np.maximum(turn, 0.0) * d for s, d in zip(steps, along, strict=True)]
+        if along is None or not (dot(slope, along) <= 0).all():
+            along = steps
+        before = slope, steps
+        u = moved(network, u, along, x, gamma_L)
     raise ArithmeticError(
         f"predictive coding reached no equilibrium in {ITERATIONS} steps of inference: lower gamma_L = {gamma_L:g}, or "
         "take smaller targets"
     )
+
+
+def dot(a: Sequence[Array], b: Sequence[Array]) -> Array:
+    """The product of two directions, sample by sample."""
+    return np.asarray(sum((v * w).sum(axis=0) for v, w in zip(a, b, strict=True)))
+
+
+def moved(network: Network, u: Sequence[Array], along: Sequence[Array], x: Array, gamma_L: float) -> list[Array]:
+    """u + t along, with t for each sample where F's slope would vanish if it were linear in t; halved while F grows."""
+
+    def at(t: Array) -> list[Array]:
+        return [*(v + t * d for v, d in zip(u, along, strict=False)), u[-1]]
+
+    energy_before = energy(errors(network, u, x), gamma_L)
+    here, there = (
+        dot(forces(network, at(t), x, gamma_L)[0], along) for t in (0 * energy_before, 1 + 0 * energy_before)
+    )
+    bent = there > here
+    t = np.clip(np.divide(here, here - there, out=np.full_like(here, FARTHEST), where=bent), NEAREST, FARTHEST)
+    for _ in range(HALVINGS):
+        grown = energy(errors(network, at(t), x), gamma_L) > energy_before * (1 + 1e-12)
+        if not grown.any():
+            break
+        t = np.where(grown, t / 2, t)
+    return at(t)
 
 
 def gauss_newton(network: Network, u: Sequence[Array], x: Array, gamma_L: float) -> list[Array]:
@@ -66,19 +104,6 @@ def gauss_newton(network: Network, u: Sequence[Array], x: Array, gamma_L: float)
         along = network.apply(layer, network.phi.slope(u[layer - 1]) * steps[-1])
         steps.append(along + wanted[layer] - e[layer])
     return [*steps[:-1], np.zeros_like(u[-1])]
-
-
-def shortened(network: Network, u: Sequence[Array], steps: Sequence[Array], x: Array, gamma_L: float) -> list[Array]:
-    """u + t steps, t = 1, 1/2, ... for each sample until F does not grow."""
-    before = energy(errors(network, u, x), gamma_L)
-    size = np.ones_like(before)
-    for _ in range(HALVINGS):
-        tried = [v + size * s for v, s in zip(u, steps, strict=True)]
-        grown = energy(errors(network, tried, x), gamma_L) > before * (1 + 1e-12)
-        if not grown.any():
-            break
-        size = np.where(grown, size / 2, size)
-    return tried
 
 
 def predictive_coding(gamma_L: float = 1.0) -> Signals:

@@ -3,7 +3,8 @@
 sgd g | momentum v = .9 v + g | sign | adam m/(sqrt v + eps) with corrected means of .9 and .999 | rmsprop, mean of .99
 lion sign(.9 m + .1 g), m = .99 m + .01 g | adafactor RMS(w) u, u = sign g, or factored g/sqrt(r c^T/mean r) cut at
 RMS 1 | lamb |w| u/|u| of Adam's u | lars |w| g/|g| | normalized_sgd g/|g| (Frobenius).
-Recalled from the optimizers' papers, not re-read; weight decay, warm-up and schedules are left out.
+Recalled from the optimizers' papers, not re-read; weight decay (so adamw is adam), warm-up and schedules are left out.
+A damping is heard by adam, rmsprop, lamb, lars and normalized_sgd.
 """
 
 from collections.abc import Callable
@@ -29,9 +30,9 @@ def quotient(top: Array, bottom: Array) -> Array:
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom != 0)
 
 
-def unit(x: Array) -> Array:
-    """x over its Frobenius norm, 0 for 0."""
-    norm = float(np.linalg.norm(x))
+def unit(x: Array, damping: float = 0.0) -> Array:
+    """x over its Frobenius norm plus a damping, 0 for 0."""
+    norm = float(np.linalg.norm(x)) + damping
     return x / norm if norm else np.zeros_like(x)
 
 
@@ -91,8 +92,8 @@ def lamb(g: Gradient, w: Array, damping: tuple[float, ...], memory: Memory) -> t
 
 
 def lars(g: Gradient, w: Array, damping: tuple[float, ...], memory: Memory) -> tuple[Array, Memory]:
-    return float(np.linalg.norm(w)) * unit(g.dense), None
+    return float(np.linalg.norm(w)) * unit(g.dense, only(damping)), None
 
 
 def normalized_sgd(g: Gradient, w: Array, damping: tuple[float, ...], memory: Memory) -> tuple[Array, Memory]:
-    return unit(g.dense), None
+    return unit(g.dense, only(damping)), None
