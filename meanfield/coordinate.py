@@ -121,7 +121,8 @@ def coordinate_check(
     t interval over seeds, of level 1 - alpha, lies within its margin (first number; the second for the output layer) of
     the prediction; it disagrees if the one of level 1 - alpha/slopes lies outside; the check agrees if all slopes do,
     and disagrees if one does. f before training falls as n^(-1/2) under "mup": a transient, and predicted as such.
-    ValueError for fewer than two widths or seeds, and where training blows up; errors of mf.scaling as there.
+    ValueError for fewer than two widths or seeds, and where training blows up or nothing moves; ArithmeticError where
+    predictive coding finds no equilibrium; errors of mf.scaling as there.
     """
     net = shape(architecture)
     given = {"optimizer": optimizer, **powers}

@@ -51,12 +51,15 @@ def picture(found: "CoordinateCheck", part: str, ax: Any) -> Any:
     lines = [(f"{part} {name}", part, name, sizes) for name, sizes in sizes_of.items() if (sizes > 0).all()]
     if part == "dh":
         lines.append(("f before training", "f", found.layers[-1], found.sizes["f"]))
+    predicted = {(row.part, row.layer): row.predicted for row in found.rows}
     for colour, (label, what, name, sizes) in enumerate(lines):
-        middle, slope = np.exp(np.log(sizes).mean(axis=0)), found[what, name].predicted
-        ax.plot(widths, middle, "o-", ms=3, color=f"C{colour}", label=f"{label}: {slope:g}")
+        middle, slope = np.exp(np.log(sizes).mean(axis=0)), predicted.get((what, name))
+        line = {"color": f"C{colour}", "label": label if slope is None else f"{label}: {slope:g}"}
+        ax.plot(widths, middle, "o-", ms=3, **line)
         ax.fill_between(widths, sizes.min(axis=0), sizes.max(axis=0), color=f"C{colour}", alpha=0.12, lw=0)
-        centre = np.exp(np.log(widths).mean()), np.exp(np.log(middle).mean())
-        ax.plot(widths, centre[1] * (widths / centre[0]) ** slope, "--", lw=0.8, color=f"C{colour}")
+        if slope is not None:
+            scaled = (widths / np.exp(np.log(widths).mean())) ** slope
+            ax.plot(widths, np.exp(np.log(middle).mean()) * scaled, "--", lw=0.8, color=f"C{colour}")
     ax.set(xscale="log", yscale="log", xlabel="width", ylabel="root mean square")
     ax.set_title(
         f"{found.networks}: {found.outcome}\ndashed: slopes of {found.theory}, after step {found.steps}", fontsize=9

@@ -172,3 +172,14 @@ def test_deep_fourier_operators_are_checked(tmp_path: Path) -> None:
     assert [row[4] for row in real] == ["agrees"] * 5 and "disagrees" in (row[5] for row in real)
     digits = next(line for line in text.splitlines() if "scaled, to" in line).split()[-1]
     assert float(digits.rstrip(".")) < 1e-12
+
+
+def test_slopes_of_trained_networks_are_tabulated(tmp_path: Path) -> None:
+    """Three optimizers on narrow networks, into a page."""
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- slopes:begin -->\nold\n<!-- slopes:end -->\nafter\n")
+    done = run("coordinate_table.py", "--quick", "--write", str(page))
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) == 6 and "old" not in page.read_text()
+    assert rows[3].startswith("| mup target_propagation (derived here) | 0: ")

@@ -87,6 +87,7 @@ def test_an_unstable_parametrization_is_judged_at_its_first_step():
     found = mf.coordinate_check(optimizer="sgd", parametrization="standard", learning_rate=1e-4, **SMALL)
     assert [(row.part, row.step) for row in found.rows] == [("f", 0), *[("own", 1)] * 4]
     assert found.outcome != "disagrees" and found["own", "output"].predicted == 1
+    assert len(found.plot("own").get_lines()) == 8 and len(found.plot().get_lines()) == 6  # dh without predictions
 
 
 def test_gains_and_activation_of_the_architecture_are_heard():

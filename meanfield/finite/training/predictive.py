@@ -58,8 +58,7 @@ def equilibrium(network: Network, x: Array, y: Array, gamma_L: float, tolerance:
         before = slope, steps
         u = moved(network, u, along, x, gamma_L)
     raise ArithmeticError(
-        f"predictive coding reached no equilibrium in {ITERATIONS} steps of inference: lower gamma_L = {gamma_L:g}, or "
-        "take smaller targets"
+        f"predictive coding reached no equilibrium in {ITERATIONS} steps of inference: lower gamma_L = {gamma_L:g}"
     )
 
 
