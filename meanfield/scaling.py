@@ -6,23 +6,25 @@ comes from is said in the table.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sympy import Expr, latex
+from sympy import Expr, S
 
+from meanfield.scaling_show import DEPTH, as_power, as_text, below, shown, table
+from symbolic.scaling.architectures import Architecture
+from symbolic.scaling.architectures import architecture as described
 from symbolic.scaling.classify import Regime, classify
+from symbolic.scaling.depth import DepthRule
 from symbolic.scaling.equations import Chain
-from symbolic.scaling.layers import architecture as weights_of
 from symbolic.scaling.optimizers import PROVENANCE
 from symbolic.scaling.optimizers import optimizer as rule_of
 from symbolic.scaling.rules import Exponents, exponents
-from symbolic.scaling.table import OWN_GAUGE, Slopes, parametrized, slopes
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from symbolic.scaling.scores import Scores
+from symbolic.scaling.setups import Setup, adapter_slopes, setup
+from symbolic.scaling.table import Slopes, slopes
 
 COLUMNS = ("init_std", "multiplier", "learning_rate", "damping", "weight_decay")
 
@@ -47,72 +49,130 @@ class ScalingTable:
 
     Each has .init_std, .multiplier, .learning_rate, .damping and .weight_decay, exact: the quantity is proportional to
     width**exponent. damping is Adam's epsilon, Shampoo's epsilon (on g g^T), ..., a pair (rho_A, rho_B) for K-FAC, None
-    where there is none; weight_decay multiplies the learning rate, w' = (1 - learning_rate weight_decay) w. Biases,
-    gains and embeddings are of the input's kind. `provenance` says where the rule of the optimizer comes from.
+    where there is none; weight_decay multiplies the learning rate, w' = (1 - learning_rate weight_decay) w. Parameters
+    beside the signal path have rows too, by their axes: t["bias"], t["gain"], t["query"], t["router"]; adapters have
+    t["A"] and t["B"]. `depth` has the exponents of the depth (.block, .multiplier, slopes), `scores` those of d_head
+    in attention scores. `provenance` says where the rule of the optimizer comes from.
     """
 
-    architecture: str
+    network: Architecture
     optimizer: str
     parametrization: str
-    gauge: str
-    chain: Chain
+    solved: Setup
     provenance: str
+
+    @property
+    def architecture(self) -> str:
+        return self.network.name
+
+    @property
+    def gauge(self) -> str:
+        return str(self.solved.gauge)
+
+    @property
+    def chain(self) -> Chain:
+        """The matrices along the signal path with their exponents."""
+        return self.solved.chain
+
+    @property
+    def depth(self) -> DepthRule | None:
+        """Exponents of the depth, of what lies in residual branches; None if no rule for depth was asked for."""
+        return self.solved.depth
+
+    @property
+    def scores(self) -> Scores | None:
+        """Exponents of d_head in attention scores; None without attention."""
+        return self.network.scores
 
     def __getitem__(self, role: str) -> Exponents:
         """The exponents of a role; ValueError with the roles there are."""
         if role not in self._rows:
-            raise ValueError(f"no layer {role!r}; there are {', '.join(self.roles)}")
+            raise ValueError(f"no layer {role!r}; there are {', '.join(self._rows)}")
         return self._rows[role]
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """input, hidden, output: those the network has."""
-        return tuple(dict.fromkeys(p.kind for p in self.chain.layers))
+        """input, hidden, output: those the network has; A, B of adapters."""
+        return ("A", "B") if self.solved.adapters else tuple(dict.fromkeys(p.kind for p in self.chain.layers))
 
     @cached_property
     def _rows(self) -> dict[str, Exponents]:
+        if self.solved.adapters:
+            return {"A": self.solved.adapters.A, "B": self.solved.adapters.B}
         found = tuple(zip(self.chain.layers, exponents(self.chain), strict=True))
-        return {p.kind: e for p, e in found} | {p.name: e for p, e in found}
+        return {**{p.kind: e for p, e in found}, **self.solved.beside, **{p.name: e for p, e in found}}
 
     @cached_property
     def slopes(self) -> dict[str, Slopes]:
         """Predicted log-log slopes in width after the first step, by layer: own, prop, cross, dh; h and delta."""
-        return slopes(self.chain)
+        return adapter_slopes(self.solved.adapters) if self.solved.adapters else slopes(self.chain)
 
     @property
     def df(self) -> Expr:
         """The slope of the change of the network's output."""
-        return self.slopes[self.chain.layers[-1].name].dh
+        return list(self.slopes.values())[-1].dh
 
     @cached_property
     def regime(self) -> Regime:
-        """Stable or not, feature learning or kernel, r, and what blows up or freezes; ValueError if it has symbols."""
+        """Stable or not, feature learning or kernel, r, and what blows up or freezes; ValueError if it has symbols, and
+        for adapters.
+        """
+        if self.solved.adapters:
+            raise ValueError("the regime is that of a network trained as a whole: take its architecture, not 'lora'")
         return classify(self.chain)
 
-    def numbers(self, *, base: int, target: int) -> dict[str, LayerScales]:
+    def numbers(
+        self, *, base: int, target: int, base_depth: int | None = None, target_depth: int | None = None
+    ) -> dict[str, LayerScales]:
         """(target/base)**exponent for each role: what to multiply the numbers by that suit the base width.
 
-        ValueError for widths that are no whole numbers >= 1, for equal widths, and for exponents with symbols.
+        With a rule for depth and both depths, "branches" has the multiplier of residual branches and what their weights
+        are scaled by beyond their row. ValueError for sizes that are no whole numbers >= 1, for equal widths without
+        depths, for depths without a rule, and for exponents with symbols.
         """
-        for name, width in (("base", base), ("target", target)):
-            if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-                raise ValueError(f"{name} must be a width, a whole number of at least 1, not {width!r}")
-        if base == target:
+        ratio = _ratio(base, target, "base", "target")
+        if (base_depth is None) != (target_depth is None) or (base_depth is not None and self.depth is None):
+            raise ValueError(
+                "base_depth and target_depth go together, and with a rule for depth: mf.scaling(depth=...)"
+            )
+        if base == target and base_depth == target_depth:
             raise ValueError(f"base and target are both {base}: no axis grows, so that nothing is to be scaled")
-        ratio = target / base
-        return {role: LayerScales(*(_scaled(getattr(self[role], c), ratio) for c in SCALED)) for role in self.roles}
+        found = {role: LayerScales(*(_scaled(getattr(self[role], c), ratio) for c in SCALED)) for role in self.roles}
+        if self.depth is None or base_depth is None or target_depth is None:
+            return found
+        deeper = _ratio(base_depth, target_depth, "base_depth", "target_depth")
+        inside = replace(self.depth.block, multiplier=self.depth.multiplier)
+        return {**found, "branches": LayerScales(*(_scaled(getattr(inside, c), deeper) for c in SCALED))}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, the exponents as text such as "-1/2"."""
-        rows = {r: {c: _text(getattr(self[r], c)) for c in COLUMNS} for r in self.roles}
-        moves = {name: {f.name: _text(getattr(s, f.name)) for f in fields(Slopes)} for name, s in self.slopes.items()}
+        rows = {r: {c: as_text(getattr(self[r], c)) for c in COLUMNS} for r in self.roles}
+        moves = {name: {f.name: as_text(getattr(s, f.name)) for f in fields(Slopes)} for name, s in self.slopes.items()}
         named = {name: getattr(self, name) for name in ("architecture", "optimizer", "parametrization", "gauge")}
-        return {**named, "exponents": rows, "slopes": moves, "provenance": self.provenance}
+        beside = {name: {c: as_text(getattr(e, c)) for c in COLUMNS} for name, e in self.solved.beside.items()}
+        return {
+            **named,
+            "exponents": rows,
+            "beside": beside,
+            **self._others(),
+            "slopes": moves,
+            "provenance": self.provenance,
+        }
+
+    def _others(self) -> dict[str, Any]:
+        """The exponents of other axes than the width."""
+        found: dict[str, Any] = {}
+        if self.depth:
+            found["depth"] = {c: as_text(getattr(self.depth.block, c)) for c in COLUMNS}
+            found["depth"] |= {c: str(getattr(self.depth, c)) for c in DEPTH}
+        if self.scores:
+            found["scores"] = {f.name: str(getattr(self.scores, f.name)) for f in fields(Scores)}
+        return found
 
     def latex(self) -> str:
         """A tabular: each quantity as a power of the width n."""
         heads = [c.replace("_", r"\_") for c in COLUMNS]
-        body = [" & ".join([r, *(_power(getattr(self[r], c)) for c in COLUMNS)]) for r in self.roles]
+        body = [" & ".join([r, *(as_power(getattr(self[r], c)) for c in COLUMNS)]) for r in self.roles]
         lines = [" & ".join(["layer", *heads]), *body]
         columns = "l" * (len(COLUMNS) + 1)
         return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *(rf"{line} \\" for line in lines), r"\end{tabular}"])
@@ -120,7 +180,7 @@ class ScalingTable:
     def _repr_html_(self) -> str:
         heads = "".join(f"<th>{escape(h)}</th>" for h in ("layer", *COLUMNS))
         rows = "".join(
-            f"<tr><th>{r}</th>{''.join(f'<td>{escape(_shown(getattr(self[r], c)))}</td>' for c in COLUMNS)}</tr>"
+            f"<tr><th>{r}</th>{''.join(f'<td>{escape(shown(getattr(self[r], c)))}</td>' for c in COLUMNS)}</tr>"
             for r in self.roles
         )
         title, source = escape(self._title), escape(self.provenance)
@@ -133,11 +193,12 @@ class ScalingTable:
     def __str__(self) -> str:
         from meanfield.show import text
 
-        return text(self._title, _table("layer", COLUMNS, {r: self[r] for r in self.roles}), *self._below())
-
-    def _below(self) -> list[Any]:
-        kept = [f.name for f in fields(Slopes)]
-        return ["slopes after the first step", _table("layer", kept, self.slopes), self.provenance]
+        return text(
+            self._title,
+            table("layer", COLUMNS, {r: self[r] for r in self.roles}),
+            *below(self.network, self.solved, self.slopes),
+            self.provenance,
+        )
 
     __repr__ = __str__
 
@@ -150,7 +211,7 @@ def scaling(
     *,
     optimizer: str,
     parametrization: str = "mup",
-    depth: str | None = None,
+    depth: Any = None,
     gauge: str | Mapping[str, Any] | None = None,
     damping: str = "matched",
     fixed: Mapping[str, Mapping[str, Any]] | None = None,
@@ -158,7 +219,9 @@ def scaling(
 ) -> ScalingTable:
     """The exponents of width with which a network and an optimizer train alike at any width.
 
-    architecture: a network, whose first Dense or Conv is its input, the last its output, the others hidden; or "mlp".
+    architecture: a network, whose first Dense or Conv is its input, the last its output, the others hidden; or "mlp",
+    "resnet", "transformer" (d_head grows), "transformer_fixed_head" (the number of heads grows), "transformer_tied",
+    "moe", "lora" (adapters A, B of fixed rank). Sums with Identity() are residual blocks.
     optimizer: sgd, momentum, adam, adamw, rmsprop, sign, lion, adafactor, lamb, lars, normalized_sgd, muon,
     shampoo (e_L, e_R), soap (sides = "both", "left", "right"), kfac (e_A, e_B), foof, predictive_coding (gamma:
     gamma_L = n^gamma), target_propagation, with their exponents as keywords: numbers or SymPy symbols.
@@ -168,58 +231,38 @@ def scaling(
     gauge: "a=0" or "table3", "table8", "table9" (Yang et al. 2022, arXiv 2203.03466), "unit" (all in the multipliers),
     or {role: exponent of its multiplier}; left out, "unit" for ntk and mean_field, else "a=0".
     damping: "matched", or what "constant" or "pi" (the heuristic for K-FAC) do to the slopes of the matched exponents.
-    depth: no rule for depth is known yet; leave it out. fixed: exponents to hold, such as {"output": {"init_std": -1}},
+    depth: for residual branches times L^-alpha: "depth_mup" (alpha = 1/2), "completep" (alpha = 1), "u_mup" (alpha =
+    1/2 in the gauge "unit", for Adam), or alpha. fixed: exponents to hold, such as {"output": {"init_std": -1}},
     in the gauge a=0. Derived as in `symbolic/scaling` (contraction rules; Yang & Hu 2021, arXiv 2011.14522, recalled);
     those of predictive coding and target propagation are ours.
 
     Raises ValueError for unknown names (with the nearest), exponents out of range, and conditions that contradict, in
     words (`symbolic.scaling.solve.Contradiction`); TypeError or NoRule for an architecture that cannot be classified.
     """
-    layers = weights_of(architecture)
+    network = described(architecture)
     rule = rule_of(optimizer, **powers)
-    if depth is not None:
-        raise ValueError(f"unknown rule for depth {depth!r}: none is known for chains of layers; leave depth out")
-    chain = parametrized(layers, rule, parametrization, gauge, damping, fixed)
-    name = str(OWN_GAUGE[parametrization] if gauge is None else gauge)
+    solved = setup(network, rule, parametrization, gauge, damping, fixed, depth)
     given = ", ".join(f"{key}={value}" for key, value in powers.items())
     titled = f"{rule.name}({given})" if given else rule.name
-    return ScalingTable(str(architecture), titled, parametrization, name, chain, PROVENANCE[rule.name])
+    return ScalingTable(network, titled, parametrization, solved, PROVENANCE[rule.name])
+
+
+def _ratio(base: Any, target: Any, *names: str) -> float:
+    for name, size in zip(names, (base, target), strict=True):
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            what = "depth" if "depth" in name else "width"
+            raise ValueError(f"{name} must be a {what}, a whole number of at least 1, not {size!r}")
+    return target / base
 
 
 def _scaled(exponent: Any, ratio: float) -> Any:
     if exponent is None:
         return None
+    if exponent is S.NegativeInfinity:  # what is 0 stays so
+        return 1.0
     if isinstance(exponent, tuple):
         return tuple(_scaled(e, ratio) for e in exponent)
     if not exponent.is_number:
         symbols = ", ".join(sorted(map(str, exponent.free_symbols)))
         raise ValueError(f"the exponent {exponent} depends on {symbols}: give the optimizer's exponents as numbers")
     return ratio ** float(exponent)
-
-
-def _text(exponent: Any) -> Any:
-    return None if exponent is None else [str(e) for e in exponent] if isinstance(exponent, tuple) else str(exponent)
-
-
-def _shown(exponent: Any) -> str:
-    if exponent is None:
-        return "-"
-    return ", ".join(map(str, exponent)) if isinstance(exponent, tuple) else str(exponent)
-
-
-def _power(exponent: Any) -> str:
-    if exponent is None:
-        return "--"
-    parts = exponent if isinstance(exponent, tuple) else (exponent,)
-    return ", ".join("$1$" if e == 0 else f"$n^{{{latex(e)}}}$" for e in parts)
-
-
-def _table(head: str, columns: Any, rows: Mapping[str, Any]) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in (head, *columns):
-        table.add_column(name, justify="left" if name == head else "right")
-    for name, row in rows.items():
-        table.add_row(name, *(_shown(getattr(row, c)) for c in columns))
-    return table

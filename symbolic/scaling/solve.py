@@ -61,13 +61,19 @@ def unknowns(chain: Chain) -> tuple[Symbol, ...]:
 
 def solve(chain: Chain, conditions: Sequence[Condition]) -> Solution:
     """The exponents that meet all conditions; Contradiction if there are none."""
-    values, left = _eliminated(conditions, unknowns(chain))
-    if any(form != 0 for form in left):
-        raise _explain([c for c in conditions if not c.upper], values, unknowns(chain))
+    values = solution(conditions, unknowns(chain))
     at = {x: values.get(x, x) for x in unknowns(chain)}
     a, b, c = (tuple(expand(e.xreplace(at)) for e in row) for row in (chain.a, chain.b, chain.c))
     free = tuple(x for x in unknowns(chain) if x not in values)
     return Solution(replace(chain, a=a, b=b, c=c), free)
+
+
+def solution(conditions: Sequence[Condition], over: Sequence[Symbol]) -> Values:
+    """Those of the unknowns that the equations fix, in the ones they leave free; Contradiction if there are none."""
+    values, left = _eliminated(conditions, over)
+    if any(form != 0 for form in left):
+        raise _explain([c for c in conditions if not c.upper], values, over)
+    return values
 
 
 def _eliminated(conditions: Sequence[Condition], over: Sequence[Symbol]) -> tuple[Values, list[Expr]]:
