@@ -23,8 +23,8 @@ from symbolic.scaling.optimizers import PROVENANCE
 from symbolic.scaling.optimizers import optimizer as rule_of
 from symbolic.scaling.rules import Exponents, exponents
 from symbolic.scaling.scores import Scores
-from symbolic.scaling.setups import Setup, adapter_slopes, setup
-from symbolic.scaling.table import Slopes, slopes
+from symbolic.scaling.setups import Setup, setup
+from symbolic.scaling.table import Slopes
 
 COLUMNS = ("init_std", "multiplier", "learning_rate", "damping", "weight_decay")
 
@@ -105,7 +105,7 @@ class ScalingTable:
     @cached_property
     def slopes(self) -> dict[str, Slopes]:
         """Predicted log-log slopes in width after the first step, by layer: own, prop, cross, dh; h and delta."""
-        return adapter_slopes(self.solved.adapters) if self.solved.adapters else slopes(self.chain)
+        return self.solved.slopes
 
     @property
     def df(self) -> Expr:

@@ -19,6 +19,8 @@ from symbolic.scaling.optimizers import ZERO
 from symbolic.scaling.rules import Exponents, exponents
 from symbolic.scaling.scores import FIXED, Scores, scores
 from symbolic.scaling.traces import trace, vector
+from symbolic.signals import NoRule
+from symbolic.transformers import TransformerBlock
 
 VOCABULARY, EXPERTS, RANK, RATIO = (Axis(name) for name in ("vocabulary", "experts", "rank", "MLP ratio"))
 HEADS, HEAD = Axis("heads"), Axis("d_head", Integer(1))
@@ -78,6 +80,20 @@ def _transformer(name: str, heads: Axis = HEADS, head: Axis = HEAD, *, tied: boo
     return Architecture(name, path, beside, matrices=2, scores=found, tied=tied)
 
 
+def _of_blocks(block: TransformerBlock) -> Architecture:
+    """A transformer of such blocks between an embedding and an unembedding."""
+    if block.attn_skip == 0 or (block.mlp and block.mlp_skip == 0):
+        raise NoRule(
+            f"'{block}' has a branch without a skip, and only residual blocks are stacked here: give skips a weight"
+        )
+    base = _transformer(str(block))
+    unused = () if block.mlp else ("MLP up", "MLP down")
+    beside = tuple(
+        p for p in base.beside if (block.norm or "gain" not in p.name) and (block.bias_var != 0 or "bias" not in p.name)
+    )
+    return replace(base, path=tuple(p for p in base.path if p.name not in unused), beside=beside)
+
+
 def _moe() -> Architecture:
     base = _transformer("moe")
     path = tuple(replace(p, name=p.name.replace("MLP", "expert")) for p in base.path)
@@ -103,6 +119,8 @@ NAMES: dict[str, Callable[[], Architecture]] = {
 
 def architecture(given: Any) -> Architecture:
     """An architecture by its name, or that of a network; ValueError, TypeError or NoRule for others."""
+    if isinstance(given, TransformerBlock):
+        return _of_blocks(given)
     if isinstance(given, Layer):
         found = trace(given)
         return Architecture(str(given), found.path, found.beside, found.matrices, scores() if found.attends else None)

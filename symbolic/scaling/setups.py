@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sympy import S
+from sympy import Max, S
 
 from symbolic.scaling.architectures import Architecture
 from symbolic.scaling.depth import DepthRule, depth_rule
 from symbolic.scaling.equations import Chain
 from symbolic.scaling.optimizers import HALF, ONE, ZERO, Optimizer
 from symbolic.scaling.rules import Exponents
+from symbolic.scaling.scores import Vector, product
 from symbolic.scaling.shared import LoRA, lora, tied
-from symbolic.scaling.table import OWN_GAUGE, Slopes, parametrized
+from symbolic.scaling.table import OWN_GAUGE, Slopes, parametrized, slopes
 
+EMBEDDING = Vector(frozenset({"W x"}))
 Gauge = str | Mapping[str, Any]
 
 
@@ -30,6 +32,20 @@ class Setup:
     beside: Mapping[str, Exponents]
     depth: DepthRule | None = None
     adapters: LoRA | None = None
+    tied: bool = False
+
+    @property
+    def slopes(self) -> dict[str, Slopes]:
+        """After the first step, of each layer of the chain, or of the adapters."""
+        if self.adapters:
+            return adapter_slopes(self.adapters)
+        found = slopes(self.chain)
+        if self.tied:  # what is read holds what was embedded by the same matrix: W^T W x is aligned
+            last = len(self.chain.layers) - 1
+            name = self.chain.layers[last].name
+            aligned = self.chain.weight(last) + product(EMBEDDING, EMBEDDING, self.chain.layers[last].fan_in)
+            found[name] = replace(found[name], h=Max(found[name].h, aligned))
+        return found
 
 
 def setup(
@@ -63,7 +79,7 @@ def setup(
     beside = architecture.beside_exponents(chain)
     adapters = lora(optimizer) if architecture.adapters else None
     shown = OWN_GAUGE[parametrization] if gauge is None else gauge
-    return Setup(_unit(chain) if unit else chain, shown, beside, rule, adapters)
+    return Setup(_unit(chain) if unit else chain, shown, beside, rule, adapters, architecture.tied)
 
 
 def _only(what: str, parametrization: str, others: Mapping[str, Any]) -> None:

@@ -13,7 +13,6 @@ from symbolic.networks import Chain, Dense, Layer, LayerNorm, Repeat, RMSNorm, S
 from symbolic.pictures import Conv
 from symbolic.scaling.layers import CLASSES, FEATURES, WIDTH, Axis, Parameter, finite_axes
 from symbolic.signals import NoRule
-from symbolic.transformers import TransformerBlock
 
 ATTENTION = ("query", "key", "value", "attention output")
 
@@ -51,14 +50,14 @@ def trace(network: Layer) -> Trace:
             "Conv layers behind each other"
         )
     if summed[0] or summed[-1]:
+        end = "begins" if summed[0] else "ends"
         raise NoRule(
-            f"'{network}' {'begins' if summed[0] else 'ends'} inside a sum or a block, whose axes are not those of the "
-            "data: put a Dense or Conv layer before and behind it"
+            f"'{network}' {end} inside a sum or in attention, whose axes are not those of the data: put a Dense or Conv layer before and behind it"
         )
     path[0] = replace(path[0], name="input", fan_in_axes=(FEATURES, *path[0].fan_in_axes[1:]))
     path[-1] = replace(path[-1], name="output", fan_out_axes=(CLASSES,))
-    blocks = [leaf.layer for leaf in leaves if isinstance(leaf.layer, Attention | TransformerBlock)]
-    return Trace(tuple(_numbered(path)), tuple(_beside(leaves)), _matrices(network), bool(blocks))
+    attends = any(isinstance(leaf.layer, Attention) for leaf in leaves)
+    return Trace(tuple(_numbered(path)), tuple(_beside(leaves)), _matrices(network), attends)
 
 
 def _leaves(layer: Layer, block: bool, summed: bool) -> Iterator[Leaf]:
@@ -82,7 +81,7 @@ def _residual(layer: Sum) -> bool:
 
 
 def _path(leaves: Sequence[Leaf]) -> tuple[list[Parameter], list[bool]]:
-    """The matrices that the signal passes, and which of them lie in a sum or a block."""
+    """The matrices that the signal passes, and which of them lie in a sum or in attention."""
     found: list[Parameter] = []
     summed: list[bool] = []
     pending: tuple[Axis, ...] = ()
@@ -99,9 +98,6 @@ def _on_path(leaf: Leaf, pending: tuple[Axis, ...]) -> list[Parameter]:
         return [Parameter("hidden", (WIDTH, *pending, *finite_axes(leaf.layer)), (WIDTH,), leaf.block)]
     if isinstance(leaf.layer, Attention):
         return [_hidden(name, leaf.block) for name in ATTENTION[2:]]
-    if isinstance(leaf.layer, TransformerBlock):
-        mlp = ("MLP up", "MLP down") if leaf.layer.mlp else ()
-        return [_hidden(name, True) for name in (*ATTENTION[2:], *mlp)]
     return []
 
 
@@ -123,13 +119,13 @@ def _beside(leaves: Sequence[Leaf]) -> list[Parameter]:
     last = max(k for k, leaf in enumerate(leaves) if isinstance(leaf.layer, Dense | Conv))
     found: list[Parameter] = []
     for k, leaf in enumerate(leaves):
-        layer, block = leaf.layer, leaf.block or isinstance(leaf.layer, TransformerBlock)
-        if isinstance(layer, Attention | TransformerBlock):
-            found += [_hidden(name, block) for name in ATTENTION[:2]]
-        if isinstance(layer, LayerNorm | RMSNorm) or (isinstance(layer, TransformerBlock) and layer.norm):
-            found.append(vector("gain", block))
-        if isinstance(layer, Dense | Conv | TransformerBlock) and layer.bias_var != 0:
-            found.append(Parameter("output bias", (), (CLASSES,)) if k == last else vector("bias", block))
+        layer = leaf.layer
+        if isinstance(layer, Attention):
+            found += [_hidden(name, leaf.block) for name in ATTENTION[:2]]
+        if isinstance(layer, LayerNorm | RMSNorm):
+            found.append(vector("gain", leaf.block))
+        if isinstance(layer, Dense | Conv) and layer.bias_var != 0:
+            found.append(Parameter("output bias", (), (CLASSES,)) if k == last else vector("bias", leaf.block))
     return list(dict.fromkeys(found))
 
 
@@ -148,8 +144,6 @@ def _series(layer: Layer) -> int:
         return _series(layer.layer)
     if isinstance(layer, Sum):
         return max(map(_series, layer.branches))
-    if isinstance(layer, TransformerBlock):
-        return 4 if layer.mlp else 2
     return len(_on_path(Leaf(layer, False, False), ()))
 
 
@@ -164,8 +158,7 @@ def _matrices(layer: Layer) -> int:
     if isinstance(layer, Sum):
         inner = max(map(_matrices, layer.branches))
         return max(inner, _series(layer)) if _residual(layer) else inner
-    return 2 if isinstance(layer, TransformerBlock) else 0
+    return 0
 
 
 finite_axes.register(Attention)(lambda layer: ())
-finite_axes.register(TransformerBlock)(lambda layer: ())
