@@ -183,8 +183,8 @@ class ScalingTable:
             f"<tr><th>{r}</th>{''.join(f'<td>{escape(shown(getattr(self[r], c)))}</td>' for c in COLUMNS)}</tr>"
             for r in self.roles
         )
-        title, source = escape(self._title), escape(self.provenance)
-        return f"<table><caption>{title}</caption><tr>{heads}</tr>{rows}</table><p>{source}</p>"
+        said = "".join(f"<p>{escape(line)}</p>" for line in (*below(self.network, self.solved), self.provenance))
+        return f"<table><caption>{escape(self._title)}</caption><tr>{heads}</tr>{rows}</table>{said}"
 
     @property
     def _title(self) -> str:
@@ -193,12 +193,10 @@ class ScalingTable:
     def __str__(self) -> str:
         from meanfield.show import text
 
-        return text(
-            self._title,
-            table("layer", COLUMNS, {r: self[r] for r in self.roles}),
-            *below(self.network, self.solved, self.slopes),
-            self.provenance,
-        )
+        rows = table("layer", COLUMNS, {r: self[r] for r in self.roles})
+        moves = table("layer", [f.name for f in fields(Slopes)], self.slopes)
+        said = below(self.network, self.solved)
+        return text(self._title, rows, *said, "slopes after the first step", moves, self.provenance)
 
     __repr__ = __str__
 

@@ -1,7 +1,6 @@
 """How exponents are written: as text, as powers in LaTeX, as a table of the terminal and the lines below it."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from sympy import latex
@@ -10,7 +9,6 @@ from symbolic.scaling.architectures import Architecture
 from symbolic.scaling.depth import DepthRule
 from symbolic.scaling.scores import Scores
 from symbolic.scaling.setups import Setup
-from symbolic.scaling.table import Slopes
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,10 +44,9 @@ def table(head: str, columns: Any, rows: Mapping[str, Any]) -> "Table":
     return found
 
 
-def below(network: Architecture, solved: Setup, slopes: Mapping[str, Slopes]) -> list[Any]:
-    """What stands below the table of exponents."""
-    found: list[Any] = _beside(network, solved)
-    found += ["slopes after the first step", table("layer", [f.name for f in fields(Slopes)], slopes)]
+def below(network: Architecture, solved: Setup) -> list[str]:
+    """What stands below the table: parameters beside the path, exponents of depth and of attention scores."""
+    found = _beside(network, solved)
     found += [] if solved.depth is None else _deep(solved.depth)
     return found if network.scores is None else [*found, _attention(network.scores)]
 

@@ -4,7 +4,7 @@ The stream and dl/dh are Theta(1), so that a weight in a branch meets x = Theta(
 over the blocks gains L where its terms are coherent (trained), L^(1/2) where they are independent (drawn).
 drawn: 1/2 - alpha.  own = -c + [Q]: what a weight gives.  order j: 1 - alpha + j own, from products of j updates.
 Input, output and what else lies outside the branches: 0.  Orders above the first are bounds: drawn signs thin them.
-Derived here, simulated for SGD, Adam, sign, Muon and Shampoo, not for K-FAC. Depth-muP: Yang et al. 2023 (arXiv
+Derived here, simulated for SGD, Adam, Muon, Shampoo and K-FAC. Depth-muP: Yang et al. 2023 (arXiv
 2310.02244), second-hand; CompleteP: Dey et al. 2025 (arXiv 2505.01618), code read; u-muP: arXiv 2407.17465, code read.
 """
 

@@ -44,7 +44,8 @@ def scores(multiplier: Expr | None = None, axis: Expr = ONE) -> Scores:
 
     axis = 0: heads of a fixed size, for which any constant will do.
 
-    >>> scores(-HALF)
+    >>> from sympy import Rational
+    >>> scores(Rational(-1, 2))
     Scores(multiplier=-1/2, drawn=0, trained=1/2)
     """
     drawn = product(QUERY, KEY, axis)

@@ -52,7 +52,8 @@ def trace(network: Layer) -> Trace:
     if summed[0] or summed[-1]:
         end = "begins" if summed[0] else "ends"
         raise NoRule(
-            f"'{network}' {end} inside a sum or in attention, whose axes are not those of the data: put a Dense or Conv layer before and behind it"
+            f"'{network}' {end} inside a sum or in attention, whose axes are not those of the data: put a Dense or "
+            "Conv layer before and behind it"
         )
     path[0] = replace(path[0], name="input", fan_in_axes=(FEATURES, *path[0].fan_in_axes[1:]))
     path[-1] = replace(path[-1], name="output", fan_out_axes=(CLASSES,))

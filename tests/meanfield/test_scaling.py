@@ -164,5 +164,65 @@ def test_widths_that_are_refused(base, target, message):
 def test_a_role_or_a_layer_that_is_unknown_is_refused():
     with pytest.raises(ValueError, match="no layer 'readout'; there are input, hidden, output"):
         mf.scaling("mlp", optimizer="adam")["readout"]
-    with pytest.raises(mf.NoRule, match="'Attention"):
-        mf.scaling(mf.Dense() >> mf.Attention() >> mf.Dense(), optimizer="adam")
+    with pytest.raises(mf.NoRule, match="'Spectral"):
+        mf.scaling(mf.Dense() >> mf.Spectral(4) >> mf.Dense(), optimizer="adam")
+
+
+def test_depth():
+    t = mf.scaling("resnet", optimizer="adam", depth="completep")
+    assert (t.depth.multiplier, t.depth.block.learning_rate, t.depth.block.damping) == (-1, 0, -1)
+    assert t["branch bias"] == t["input"]
+    own = mf.scaling(
+        mf.Dense() >> (mf.Identity() + (mf.tanh >> mf.Dense())) ** 2 >> mf.Dense(), optimizer="sgd", depth=0.75
+    )
+    assert own.depth.block.learning_rate == half
+    assert own.depth.own == -Rational(1, 4)
+    assert mf.scaling(NET, optimizer="adam").depth is None
+    with pytest.raises(ValueError, match="scales residual branches, and there are none"):
+        mf.scaling(NET, optimizer="adam", depth="completep")
+
+
+def test_numbers_from_a_base_to_a_target_depth():
+    t = mf.scaling("resnet", optimizer="adam", depth="depth_mup")
+    same = {"base": 64, "target": 256}
+    found = t.numbers(**same, base_depth=4, target_depth=16)
+    assert found["branches"] == mf.LayerScales(1.0, 0.5, 0.5, 0.5, 2.0)
+    assert {role: found[role] for role in t.roles} == t.numbers(**same)
+    assert t.numbers(base=64, target=64, base_depth=4, target_depth=16)["hidden"].learning_rate == 1.0
+    for given in ({"base_depth": 4}, {"base_depth": 4, "target_depth": 0}):
+        with pytest.raises(ValueError, match=r"go together|target_depth must be a depth, a whole number"):
+            t.numbers(**same, **given)
+    with pytest.raises(ValueError, match="with a rule for depth"):
+        mf.scaling("resnet", optimizer="adam").numbers(**same, base_depth=4, target_depth=16)
+    with pytest.raises(ValueError, match="no axis grows"):
+        t.numbers(base=64, target=64, base_depth=4, target_depth=4)
+
+
+def test_attention_scores_and_adapters_in_a_table():
+    t = mf.scaling("transformer", optimizer="adam", depth="u_mup")
+    assert (t.scores.multiplier, t["query"].learning_rate, t["unembedding"].multiplier) == (-1, -half, -1)
+    said = " ".join(str(t).split())
+    assert "query, key: as hidden" in said and "attention scores: multiplier d_head^(-1); slopes: drawn -1/2" in said
+    assert "u_mup as published trains the embedding with n^(-1/2)" in said and "only by L^(-1/2)" in said
+    assert "<p>attention scores: multiplier d_head^(-1)" in t._repr_html_()
+    plain = json.loads(json.dumps(t.to_dict()))
+    assert (plain["scores"]["trained"], plain["depth"]["change"], plain["beside"]["key"]["init_std"]) == ("0", "0", "0")
+    assert (t.regime.name, mf.scaling(NET, optimizer="adam").scores) == ("feature learning", None)
+
+    adapters = mf.scaling("lora", optimizer="adam")
+    assert adapters.roles == ("A", "B")
+    assert [adapters[r].learning_rate for r in adapters.roles] == [-1, 0]
+    assert adapters.df == 0
+    assert "learning rates B/A: n^(1)" in str(adapters)
+    assert adapters.numbers(base=64, target=256)["B"] == mf.LayerScales(1.0, 1.0, 1.0, 0.25, 1.0)
+    with pytest.raises(ValueError, match="not 'lora'"):
+        _ = adapters.regime
+
+
+def test_tied_embeddings():
+    t = mf.scaling("transformer_tied", optimizer="sgd")
+    assert (t["input"].learning_rate, t["output"].learning_rate, t["output"].multiplier) == (1, 1, -1)
+    with pytest.raises(ValueError, match="no exponents meet these conditions at once"):
+        mf.scaling("transformer_tied", optimizer="sgd", gauge="a=0")
+    with pytest.raises(ValueError, match="tied embeddings are solved for parametrization='mup', not 'standard'"):
+        mf.scaling("transformer_tied", optimizer="sgd", parametrization="standard")
