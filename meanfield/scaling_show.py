@@ -65,7 +65,8 @@ def _deep(rule: DepthRule) -> list[str]:
     found = [f"{rule.name}: exponents of the depth L in residual branches: multiplier {rule.multiplier}, {said}"]
     if rule.name == "u_mup":
         found.append("u_mup as published trains the embedding with n^(-1/2), where biases and gains keep n^0")
-    return [*found, f"slopes in L: {kept}", *rule.incomplete]
+    advice = [f"all orders count at alpha = {rule.window[0]}"] if rule.incomplete else []
+    return [*found, f"slopes in L: {kept}", *rule.incomplete, *advice]
 
 
 def _attention(at: Scores) -> str:

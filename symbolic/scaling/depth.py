@@ -137,6 +137,11 @@ class DepthRule:
     def second(self) -> Expr:
         return self.stack.order(2)
 
+    @property
+    def window(self) -> tuple[Expr, Expr]:
+        """The least and the largest alpha at which all orders count."""
+        return window(self.stack.optimizer, self.stack.matrices)
+
 
 def depth_rule(choice: Any, optimizer: Optimizer, matrices: int) -> DepthRule:
     """The rule "depth_mup", "completep", "u_mup", or that of an alpha of 1/2 to 1, which may be a symbol.

@@ -204,6 +204,7 @@ def test_attention_scores_and_adapters_in_a_table():
     said = " ".join(str(t).split())
     assert "query, key: as hidden" in said and "attention scores: multiplier d_head^(-1); slopes: drawn -1/2" in said
     assert "u_mup as published trains the embedding with n^(-1/2)" in said and "only by L^(-1/2)" in said
+    assert "all orders count at alpha = 1" in said
     assert "<p>attention scores: multiplier d_head^(-1)" in t._repr_html_()
     plain = json.loads(json.dumps(t.to_dict()))
     assert (plain["scores"]["trained"], plain["depth"]["change"], plain["beside"]["key"]["init_std"]) == ("0", "0", "0")
