@@ -19,7 +19,7 @@ from symbolic.scaling.architectures import architecture as described
 from symbolic.scaling.classify import Regime, classify
 from symbolic.scaling.depth import DepthRule
 from symbolic.scaling.equations import Chain
-from symbolic.scaling.optimizers import PROVENANCE
+from symbolic.scaling.optimizers import PROVENANCE, Optimizer
 from symbolic.scaling.optimizers import optimizer as rule_of
 from symbolic.scaling.rules import Exponents, exponents
 from symbolic.scaling.scores import Scores
@@ -207,7 +207,7 @@ SCALED = tuple(f.name for f in fields(LayerScales))
 def scaling(
     architecture: Any,
     *,
-    optimizer: str,
+    optimizer: str | Optimizer,
     parametrization: str = "mup",
     depth: Any = None,
     gauge: str | Mapping[str, Any] | None = None,
@@ -222,7 +222,8 @@ def scaling(
     "moe", "lora" (adapters A, B of fixed rank). Sums with Identity() are residual blocks.
     optimizer: sgd, momentum, adam, adamw, rmsprop, sign, lion, adafactor, lamb, lars, normalized_sgd, muon,
     shampoo (e_L, e_R), soap (sides = "both", "left", "right"), kfac (e_A, e_B), foof, predictive_coding (gamma:
-    gamma_L = n^gamma), target_propagation, with their exponents as keywords: numbers or SymPy symbols.
+    gamma_L = n^gamma), target_propagation, with their exponents as keywords: numbers or SymPy symbols; or
+    an Optimizer of your own (`symbolic.scaling.optimizers`).
     parametrization: "mup" (every update moves what its layer gives, and the output, by Theta(1)), "ntk" (output
     Theta(1) at initialization; kernel regime), "standard" (no width in the learning rates), "mean_field"
     (output a mean).
@@ -242,7 +243,8 @@ def scaling(
     solved = setup(network, rule, parametrization, gauge, damping, fixed, depth)
     given = ", ".join(f"{key}={value}" for key, value in powers.items())
     titled = f"{rule.name}({given})" if given else rule.name
-    return ScalingTable(network, titled, parametrization, solved, PROVENANCE[rule.name])
+    source = PROVENANCE.get(rule.name, "a rule of your own")
+    return ScalingTable(network, titled, parametrization, solved, source)
 
 
 def _ratio(base: Any, target: Any, *names: str) -> float:

@@ -94,7 +94,7 @@ def stability(chain: Chain) -> list[Condition]:
     return found
 
 
-HELD = {"multiplier": "a", "init_std": "b", "learning_rate": "c"}
+HELD = {"init_std": "b", "learning_rate": "c"}
 
 
 def held(chain: Chain, layer: str, what: str, exponent: Expr) -> Condition:

@@ -167,13 +167,14 @@ def _damping(chain: Chain, k: int, s: Signals) -> Mapping[str, Expr] | None:
         return chain.damping[k]
     if chain.damping == "matched":
         return None
+    if chain.damping not in DAMPINGS:
+        raise ValueError(f"damping is {', '.join(map(repr, DAMPINGS))} or exponents, not {chain.damping!r}")
+    if not names:
+        raise ValueError(f"{chain.optimizer.name} has no damping to set to {chain.damping!r}; leave damping out")
     if chain.damping == "constant":
         return dict.fromkeys(names, ZERO)
-    if chain.damping != "pi":
-        raise ValueError(f"damping is {', '.join(map(repr, DAMPINGS))} or exponents, not {chain.damping!r}")
     if names != ["rho_A", "rho_B"]:
-        has = f"has {', '.join(names)}" if names else "has no damping"
-        raise ValueError(f"damping='pi' splits the damping of kfac in two, and {chain.optimizer.name} {has}")
+        raise ValueError(f"damping='pi' splits that of kfac in two, and {chain.optimizer.name} has {', '.join(names)}")
     ratio = s.x - s.multiplier - s.delta  # pi^2 = (tr A/dim A)/(tr B/dim B)
     return {"rho_A": ratio, "rho_B": -ratio}
 

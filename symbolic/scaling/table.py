@@ -11,7 +11,7 @@ from sympy import Expr
 
 from symbolic.networks import quantity
 from symbolic.scaling.conditions import HELD, PARAMETRIZATIONS, Condition, held
-from symbolic.scaling.equations import DAMPINGS, Chain, first_step, shifted
+from symbolic.scaling.equations import DAMPINGS, Chain, dampings, first_step, shifted
 from symbolic.scaling.gauges import theta
 from symbolic.scaling.layers import Parameter, merged
 from symbolic.scaling.optimizers import ZERO, Optimizer
@@ -61,7 +61,9 @@ def parametrized(
     moved = shifted(solved, theta(OWN_GAUGE[parametrization] if gauge is None else gauge, solved))
     at = {p.kind: k for k, p in enumerate(kinds)}
     a, b, c = (tuple(row[at[p.kind]] for p in layers) for row in (moved.a, moved.b, moved.c))
-    return Chain(tuple(layers), a, b, c, optimizer, damping)
+    chain = Chain(tuple(layers), a, b, c, optimizer, damping)
+    dampings(chain)  # refuses a damping that the optimizer does not have
+    return chain
 
 
 def _held(chain: Chain, fixed: Mapping[str, Mapping[str, Any]]) -> list[Condition]:

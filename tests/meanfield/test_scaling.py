@@ -6,6 +6,7 @@ import pytest
 from sympy import Rational, symbols
 
 import meanfield as mf
+from symbolic.scaling.optimizers import Metric, Optimizer, frobenius
 
 half = Rational(1, 2)
 NET = mf.Dense() >> (mf.tanh >> mf.Dense()) ** 3
@@ -19,6 +20,14 @@ def test_the_contract():
     assert [t[r].damping for r in t.roles] == [-1, 0, 1]
     assert t["hidden 2"] == t["hidden"]
     assert t["hidden"].learning_rate.is_Rational
+
+
+def test_an_optimizer_of_your_own():
+    """g/|g|_F^(1/2), half normalized: half the exponents of SGD and half those of normalized SGD."""
+    rule = Optimizer("half_normalized", (Metric("epsilon", half, frobenius),))
+    t = mf.scaling(NET, optimizer=rule)
+    assert [t[r].learning_rate for r in t.roles] == [Rational(3, 4), 0, -Rational(3, 4)]
+    assert t.provenance == "a rule of your own"
 
 
 def test_dampings_and_weight_decay():
@@ -138,8 +147,10 @@ def test_an_exponent_that_is_held():
         ({"gauge": {"readout": 1}}, "a gauge has multipliers for input, hidden, output, not for 'readout'"),
         ({"depth": "mup"}, "unknown rule for depth 'mup'"),
         ({"damping": "trace"}, "unknown damping 'trace'; known are matched, constant, pi"),
+        ({"optimizer": "sgd", "damping": "constant"}, "sgd has no damping to set to 'constant'"),
+        ({"optimizer": "muon", "damping": "pi"}, "splits that of kfac in two, and muon has epsilon"),
         ({"fixed": {"readout": {}}}, "fixed names the layers input, hidden, output, not 'readout'"),
-        ({"fixed": {"output": {"epsilon": 1}}}, "multiplier, init_std, learning_rate of a layer can be fixed"),
+        ({"fixed": {"output": {"epsilon": 1}}}, "init_std, learning_rate of a layer can be fixed"),
     ],
 )
 def test_what_is_refused(given, message):

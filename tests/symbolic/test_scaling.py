@@ -405,5 +405,7 @@ def test_an_optimizer_stands_for_itself():
 
 
 def test_the_pi_heuristic_needs_two_dampings():
-    with pytest.raises(ValueError, match="splits the damping of kfac in two, and adam has epsilon"):
+    with pytest.raises(ValueError, match="splits that of kfac in two, and adam has epsilon"):
         first_step(chain_of("adam", (0, half, 1), zeros, damping="pi"))
+    with pytest.raises(ValueError, match="damping is 'matched', 'constant', 'pi' or exponents, not 'trace'"):
+        first_step(chain_of("kfac", (0, half, 1), zeros, damping="trace"))
