@@ -3,9 +3,10 @@
 w_l <- w_l - learning_rate_l Q_l(G_l, w_l, damping_l); the loss is E |f - y|^2/2 over the batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import repeat
 from typing import Any
 
 from meanfield.finite.training import preconditioners, updates
@@ -76,8 +77,15 @@ def train(
     network: Network, numbers: Sequence[LayerNumbers], chosen: Optimizer, x: Array, y: Array
 ) -> Iterator[Network]:
     """The network after 1, 2, ... steps on one batch."""
+    return train_on(network, numbers, chosen, repeat((x, y)))
+
+
+def train_on(
+    network: Network, numbers: Sequence[LayerNumbers], chosen: Optimizer, batches: Iterable[tuple[Array, Array]]
+) -> Iterator[Network]:
+    """The network after a step on each of the batches x (inputs, samples), y (outputs, samples)."""
     memories: list[Any] = [None] * len(numbers)
-    while True:
+    for x, y in batches:
         moved = []
         for layer, gradient in enumerate(chosen.signals(network, x, y)):
             w, n = network.weights[layer], numbers[layer]
