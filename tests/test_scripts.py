@@ -183,3 +183,30 @@ def test_slopes_of_trained_networks_are_tabulated(tmp_path: Path) -> None:
     rows = [line for line in page.read_text().splitlines() if line.startswith("| ")]
     assert len(rows) == 6 and "old" not in page.read_text()
     assert rows[3].startswith("| mup target_propagation (derived here) | 0: ")
+
+
+def test_exponents_of_every_optimizer_are_tabulated(tmp_path: Path) -> None:
+    """All rows, derived anew in less than 5 s, into a page."""
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- scaling:begin -->\nold\n<!-- scaling:end -->\nafter\n")
+    done = run("scaling_table.py", "--write", str(page))
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert "| `adam` | 0; -1/2; -1 | 0; -1; -1 | -1; -1; 0 | 1 |" in text and "old" not in text
+    assert "| kfac | standard | 0; -1/2; -1/2 | 0; 0; 0 | kernel | 0 |" in text
+    assert text.count("| `") == 26 and float(text.split(" s of processor time")[0].split()[-1]) < 5
+
+
+def test_learning_rates_are_carried_to_wide_networks(tmp_path: Path) -> None:
+    """Narrow networks, few steps: at the base width both parametrizations are one network, beyond it they differ."""
+    page, figure = tmp_path / "page.md", tmp_path / "figure.svg"
+    page.write_text("before\n<!-- transfer:begin -->\nold\n<!-- transfer:end -->\nafter\n")
+    done = run("transfer.py", "--quick", "--write", str(page), "--figure", str(figure))
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in page.read_text().splitlines() if line.startswith(("| adam", "| kfac", "| shampoo"))]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert [row[1] for row in rows] == ["mup", "standard"] * 3 and all(float(row[5]) >= 1 for row in rows)
+    assert all(
+        mup[2] == standard[2] and mup[3] != standard[3] for mup, standard in zip(rows[::2], rows[1::2], strict=True)
+    )
+    assert "old" not in page.read_text() and "<svg" in figure.read_text()

@@ -10,7 +10,7 @@ import sympy as sp
 from meanfield.finite.training.coordinates import Task, coordinates
 from meanfield.finite.training.gradients import Gradient
 from meanfield.finite.training.mlp import TANH, LayerNumbers, Network, activation, draw
-from meanfield.finite.training.optimizers import OPTIMIZERS, backpropagation, optimizer, train
+from meanfield.finite.training.optimizers import OPTIMIZERS, backpropagation, optimizer, train, train_on
 
 N, M = 24, 4
 
@@ -278,3 +278,14 @@ def test_parts_of_one_step_of_descent_by_hand():
 def test_a_network_carries_its_weights_only():
     net = network()
     assert isinstance(net.moved(net.weights), Network) and net.moved(net.weights).multipliers == net.multipliers
+
+
+def test_each_step_takes_its_own_batch():
+    """As the same optimizer steps one batch after the other; and another batch leads elsewhere."""
+    net, numbers, batches = network(), [LayerNumbers(1.0, learning_rate=0.1)] * 4, [batch(2), batch(3)]
+    first, second = train_on(net, numbers, optimizer("sgd"), batches)
+    by_hand = next(train(first, numbers, optimizer("sgd"), *batches[1]))
+    same = list(islice(train(net, numbers, optimizer("sgd"), *batches[0]), 2))
+    for found, expected, other in zip(second.weights, by_hand.weights, same[1].weights, strict=True):
+        assert np.array_equal(found, expected) and not np.allclose(found, other)
+    assert all(np.array_equal(a, b) for a, b in zip(first.weights, same[0].weights, strict=True))
