@@ -9,6 +9,7 @@ after the last step; "off" is the largest |measured - predicted| of own, prop an
 
 import argparse
 import multiprocessing
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -93,29 +94,24 @@ def tables(given: argparse.Namespace) -> str:
     rows = [*MUP, *OTHERS]
     rows = [row for row in rows if given.only is None or row.optimizer in given.only]
     began = time.perf_counter()
-    work = partial(measured, given=given)
-    if given.jobs == 1:
-        found = [work(row) for row in rows]
-    else:
-        with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
-            found = list(pool.map(work, rows))
+    lines = []
+    with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
+        for row, found in zip(rows, pool.map(partial(measured, given=given), rows), strict=True):
+            lines.append(line(row, found))
+            print(*lines[-1], sep=" | ", file=sys.stderr, flush=True)
     widths = ", ".join(map(str, given.widths))
     head = ("parametrization, optimizer", "own input", "own hidden 1", "own hidden 2", "own output", "df")
     head = (*head, "f before", "off", "agree / open / disagree")
     spent = f"{given.jobs} at once, {time.perf_counter() - began:.0f} s"
-    return "\n\n".join(
-        [
-            f"Widths {widths}, {given.seeds} seeds (four times as many where noise asks for it), {spent}.",
-            table(head, [line(row, one) for row, one in zip(rows, found, strict=True)]),
-        ]
-    )
+    said = f"Widths {widths}, {given.seeds} seeds (four times as many where noise asks for it), {spent}."
+    return f"{said}\n\n{table(head, lines)}"
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three optimizers, narrow networks, two seeds")
     parser.add_argument("--widths", nargs="+", type=int, default=[128, 256, 512, 1024, 2048])
-    parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--only", nargs="+", metavar="OPTIMIZER")
     parser.add_argument("--jobs", type=int, default=2, help="rows at once")
     parser.add_argument("--write", type=Path, metavar="FILE")

@@ -168,5 +168,7 @@ def test_every_optimizer_moves_as_predicted(optimizer, powers):
     found = mf.coordinate_check(optimizer=optimizer, seeds=seeds, **powers)
     assert found.outcome != "disagrees", str(found)
     for row in found.rows:
-        if row.part in ("own", "dh"):
+        if powers.get("gamma") == 1 and (row.part, row.layer) == ("own", "output"):
+            assert -0.25 < row.measured < 0  # the features at equilibrium still turn from the first: docs/mup_slopes.md
+        elif row.part in ("own", "dh"):
             assert abs(row.measured - row.predicted) <= row.margin, row
