@@ -9,8 +9,8 @@ after the last step; "off" is the largest |measured - predicted| of own, prop an
 
 import argparse
 import multiprocessing
-import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 import meanfield as mf
 
 HALF, QUARTER = Rational(1, 2), Rational(1, 4)
+LINEAR = mf.Dense() >> (mf.linear >> mf.Dense()) ** 3
 DERIVED = "derived here"  # not read in a paper
 
 
@@ -47,6 +48,7 @@ MUP = [
     Row("foof"),
     *(Row("soap", {"sides": sides}) for sides in ("both", "right", "left")),
     *(Row("predictive_coding", {"gamma": g}) for g in (0, HALF, 1, 3 * HALF)),
+    *(Row("predictive_coding", {"gamma": g, "architecture": LINEAR}) for g in (1, 3 * HALF)),
     Row("target_propagation", seeds=4),
 ]
 OTHERS = [
@@ -85,20 +87,26 @@ def cell(found: mf.CoordinateCheck, part: str, layer: str) -> str:
 def line(row: Row, found: mf.CoordinateCheck) -> list[str]:
     own = [cell(found, "own", layer) for layer in found.layers]
     changes = [cell(found, "dh", found.layers[-1]), cell(found, "f", found.layers[-1])]
-    label = found.theory + (f" ({DERIVED})" if row.optimizer in ("predictive_coding", "target_propagation") else "")
+    label = found.theory + (", linear network" if "architecture" in row.options else "")
+    label += f" ({DERIVED})" if row.optimizer in ("predictive_coding", "target_propagation") else ""
     counts = [sum(r.outcome == o for r in found.rows) for o in ("agrees", "inconclusive", "disagrees")]
     return [label, *own, *changes, off(found), " / ".join(map(str, counts))]
+
+
+def results(rows: list[Row], given: argparse.Namespace) -> Iterator[mf.CoordinateCheck]:
+    work = partial(measured, given=given)
+    if given.jobs == 1:
+        yield from map(work, rows)
+        return
+    with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(work, rows)
 
 
 def tables(given: argparse.Namespace) -> str:
     rows = [*MUP, *OTHERS]
     rows = [row for row in rows if given.only is None or row.optimizer in given.only]
     began = time.perf_counter()
-    lines = []
-    with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
-        for row, found in zip(rows, pool.map(partial(measured, given=given), rows), strict=True):
-            lines.append(line(row, found))
-            print(*lines[-1], sep=" | ", file=sys.stderr, flush=True)
+    lines = [line(row, found) for row, found in zip(rows, results(rows, given), strict=True)]
     widths = ", ".join(map(str, given.widths))
     head = ("parametrization, optimizer", "own input", "own hidden 1", "own hidden 2", "own output", "df")
     head = (*head, "f before", "off", "agree / open / disagree")
