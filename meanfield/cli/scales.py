@@ -1,13 +1,14 @@
-"""What to initialize with: the phase of a block, the diagram of an activation, the edge of chaos, the scales."""
+"""What to initialize with: the phase of a block, the diagram of an activation, the edge of chaos, the scales, muP."""
 
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import meanfield as mf
-from meanfield.cli.app import ActivationText, BlockText, Digits, Json, PlotFile, app
+from meanfield.cli.app import ActivationText, BlockText, Digits, Json, Latex, PlotFile, app
 from meanfield.terminal import block, draw, numbers, show, spaced, subject, tabulate, writable
 
 Criterion = StrEnum(
@@ -106,3 +107,56 @@ def init(
         depth_scale=depth_scale,
     )
     show(found.to_dict() if as_json else None, found)
+
+
+@app.command()
+def scaling(
+    architecture: Annotated[str, typer.Argument(metavar="NETWORK", help="mlp, transformer, ..., or a block.")] = "mlp",
+    optimizer: Annotated[str, typer.Option(help="sgd, adam, muon, shampoo, kfac, ...")] = "adam",
+    power: Annotated[
+        list[str] | None, typer.Option("--power", metavar="NAME=NUMBER", help="Of the optimizer, e.g. e_L=1/2.")
+    ] = None,
+    parametrization: Annotated[str, typer.Option(help="mup, ntk, standard or mean_field.")] = "mup",
+    gauge: Annotated[str | None, typer.Option(help="a=0, table3, table8, table9 or unit.")] = None,
+    depth: Annotated[str | None, typer.Option(help="depth_mup, completep or u_mup, for residual branches.")] = None,
+    damping: Annotated[str, typer.Option(help="matched, constant or pi.")] = "matched",
+    as_latex: Latex = False,
+    as_json: Json = False,
+) -> None:
+    """muP: the exact powers of the width with which initialization, learning rates and damping grow.
+
+    \b
+    Example:
+      meanfield scaling transformer --optimizer adam --depth completep
+    """
+    powers = dict(_power(text) for text in power or ())
+    found = mf.scaling(
+        _network(architecture),
+        optimizer=optimizer,
+        parametrization=parametrization,
+        gauge=gauge,
+        depth=depth,
+        damping=damping,
+        **powers,
+    )
+    show(found.to_dict() if as_json else None, found.latex() if as_latex else found)
+
+
+def _network(text: str) -> Any:
+    """One word is the name of an architecture, anything else a block."""
+    return text if text.isidentifier() else block(text)
+
+
+def _power(text: str) -> tuple[str, Any]:
+    """A number is read exactly: 1/2, 0.25; whatever else is a word, as of soap's sides."""
+    from sympy import Rational
+
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier() or not value:
+        raise ValueError(f"--power is written NAME=NUMBER, as e_L=1/2, not {text!r}")
+    if value.isalpha():
+        return name, value
+    try:
+        return name, Rational(Fraction(value))
+    except ValueError:
+        raise ValueError(f"--power {name} is a number such as 1/2 or 0.25, not {value!r}") from None

@@ -195,7 +195,7 @@ PROVENANCE: dict[str, str] = {
     **dict.fromkeys(("sgd", "adam", "kfac", "foof"), _CODE),
     **dict.fromkeys(("soap", "muon"), _TEXT),
     "shampoo": f"{_CODE}, and to Qiu et al. 2025 (arXiv 2512.05620), read",
-    **dict.fromkeys(("lamb", "lars", "rmsprop", "lion", "adamw"), "derived here, not simulated under its own name"),
+    "adamw": "derived here, not simulated under its own name",
     **dict.fromkeys(
         ("predictive_coding", "target_propagation"),
         "derived here for the setting of Ishikawa, Yokota & Karakida 2024 (arXiv 2411.02001), whose tables were not "

@@ -136,6 +136,16 @@ def test_init():
     assert answer("init", "relu", "--criterion", "he")["weight_var"] == pytest.approx(2, rel=1e-13)
 
 
+def test_scaling():
+    assert answer("scaling", "mlp", "--optimizer", "adam")["exponents"]["hidden"]["learning_rate"] == "-1"
+    found = answer("scaling", "--optimizer", "shampoo", "--power", "e_L=1/2", "--power", "e_R=0.5")
+    assert found["exponents"]["output"]["learning_rate"] == "0"
+    left = answer("scaling", "Dense() >> relu >> Dense()", "--optimizer", "soap", "--power", "sides=left")
+    assert left["exponents"]["input"]["learning_rate"] == "1/2"
+    assert "d_head^(-1)" in run("scaling", "transformer", "--depth", "completep").stdout
+    assert run("scaling", "--latex").stdout.startswith(r"\begin{tabular}")
+
+
 def test_kernel_writes_what_python_computes(points, tmp_path):
     text, out = "Dense(1, 0) >> (relu >> Dense(2, 0)) ** 3", tmp_path / "k.npy"
     found = answer("kernel", text, "--data", points, "--get", "ntk", "--out", out)
@@ -200,6 +210,10 @@ WRONG = {
     ("edge", "softplus"): "no edge of chaos",
     ("edge", "tanh", "--bias-var", "-1"): "at least 0, not -1",
     ("init", "relu", "--criterion", "he", "--bias-var", "1"): "leave bias_var out",
+    ("scaling", "mpl"): "did you mean 'mlp'?",
+    ("scaling", "--optimizer", "adm"): "did you mean adam",
+    ("scaling", "--power", "e_L"): "NAME=NUMBER, as e_L=1/2, not 'e_L'",
+    ("scaling", "--power", "e_L=x/2"): "a number such as 1/2 or 0.25, not 'x/2'",
     ("check", "pole2016"): "did you mean poole2016",
     ("check", "poole2016", "--case", "nothing"): "has no case",
     ("check", "poole2016", "--depth", "2"): "depth=, start= and sampler= are for blocks",
