@@ -10,6 +10,7 @@ import argparse
 import time
 from collections import defaultdict
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from pages import replace as write
@@ -54,7 +55,9 @@ def master() -> str:
             rows.append([f"`{found.optimizer}`", *row(found, "init_std", "learning_rate", "damping"), kappa])
         sources[found.provenance].append(name)
     head = ("optimizer", "init_std", "learning rate", "damping", "kappa")
-    said = "\n".join(f"- {', '.join(names)}: {source}." for source, names in sources.items())
+    said = "\n".join(
+        fill(f"- {', '.join(names)}: {source}.", 140, subsequent_indent="  ") for source, names in sources.items()
+    )
     return f"{table(head, rows)}\n\nWhere the rows come from:\n\n{said}"
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,19 @@ def line(found: Sweep, name: str, kind: str, widths: list[int]) -> list[str]:
     return [name, kind, *cells, f"{carried:.4f}", f"{carried / own:.2f}"]
 
 
+def report(found: Sweep, given: argparse.Namespace, wall: float) -> str:
+    runs, seeds = len(found.scores) * len(given.seeds), ", ".join(map(str, given.seeds))
+    said = (
+        f"{given.steps} steps, batches of {given.batch}, {given.samples} images, seeds {seeds}, "
+        f"{len(AROUND)} learning rates: {runs} runs, {found.processor:.0f} s of processor time, {wall:.0f} s with "
+        f"{given.jobs} at once. A star: at an edge of the grid."
+    )
+    widths = [f"width {width}" for width in given.widths]
+    head = ("optimizer", "parametrization", *widths, f"{given.widths[-1]}, carried", "carried/own")
+    rows = [line(found, *each, given.widths) for each in product(OPTIMIZERS, PARAMETRIZATIONS)]
+    return f"{fill(said, 140)}\n\n{table(head, rows)}"
+
+
 def figure(path: Path, found: Sweep, given: argparse.Namespace) -> None:
     """Score over learning rate, a line for each width, dots at its optimum."""
     import matplotlib
@@ -170,7 +184,7 @@ def figure(path: Path, found: Sweep, given: argparse.Namespace) -> None:
             ax.plot(rates, losses, color=colour, label=f"width {width}", lw=1.4)
             ax.plot(2.0**best, found.mean(name, kind, width, best), "o", color=colour, ms=5)
         ax.set_xscale("log", base=2)
-        ax.set(yscale="log", ylim=(0.01, 2), title=f"{name}, {kind}")
+        ax.set(yscale="log", ylim=(0.02, 2), title=f"{name}, {kind}")
     for ax in axes[-1]:
         ax.set_xlabel("learning rate at the least width")
     for ax in axes[:, 0]:
@@ -199,18 +213,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given, began = arguments(), time.perf_counter()
     found = sweep(given)
-    wall = time.perf_counter() - began
-    widths = [f"width {width}" for width in given.widths]
-    head = ("optimizer", "parametrization", *widths, f"{given.widths[-1]}, carried", "carried/own")
-    text = "\n\n".join(
-        [
-            f"{given.steps} steps, batches of {given.batch}, {given.samples} images, seeds "
-            f"{', '.join(map(str, given.seeds))}, {len(AROUND)} learning rates: {len(found.scores) * len(given.seeds)} "
-            f"runs, {found.processor:.0f} s of processor time, {wall:.0f} s with {given.jobs} at once. A star: at an "
-            "edge of the grid.",
-            table(head, [line(found, n, k, given.widths) for n, k in product(OPTIMIZERS, PARAMETRIZATIONS)]),
-        ]
-    )
+    text = report(found, given, time.perf_counter() - began)
     print(text)
     if given.figure:
         figure(given.figure, found, given)
