@@ -6,7 +6,7 @@ e is exact, from the first step of the chain (symbolic.scaling.equations). Scale
 a margin of 2 % is 0.08 and 0.12: what finite widths need (measured on networks of widths 128 to 2048).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +19,7 @@ from meanfield.scaling import ScalingTable, scaling
 from meanfield.theory import Case, Prediction
 from meanfield.trained import numbers, trainer
 from symbolic.networks import Layer
-from symbolic.scaling.equations import Chain, Step, first_step
-from symbolic.scaling.layers import mlp
-from symbolic.scaling.optimizers import optimizer as rule_of
+from symbolic.scaling.equations import Step, first_step
 
 FACTOR = 4
 SCALE, SCALE_OUTPUT = 4.0, 6.0
@@ -29,6 +27,7 @@ Claim = tuple[str, str]
 Row = tuple[Any, ...]
 UPDATES: tuple[Claim, ...] = (("own", "input"), ("own", "hidden"), ("own", "output"))
 EFFECT: Claim = ("prop", "output")
+MANY = Task(inputs=32, outputs=8)  # where f is Theta(1) when drawn, y - f scatters: with more outputs less
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,14 +47,7 @@ class Training(Layer):
 
     @cached_property
     def table(self) -> ScalingTable:
-        return scaling(
-            "mlp",
-            optimizer=self.optimizer,
-            parametrization=self.parametrization,
-            gauge=self.gauge,
-            damping=self.damping,
-            **dict(self.powers),
-        )
+        return _table(self, self.parametrization, self.gauge)
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,9 +60,15 @@ class Point(Training):
 
     @cached_property
     def table(self) -> ScalingTable:
+        table = _table(self, "standard", "a=0")
         a, b, c = (tuple(map(sympify, row)) for row in (self.a, self.b, self.c))
-        chain = Chain(mlp(), a, b, c, rule_of(self.optimizer, **dict(self.powers)), self.damping)
-        return ScalingTable("mlp", self.optimizer, "abc", "given", chain, "")
+        chain = replace(table.chain, a=a, b=b, c=c)
+        return replace(table, parametrization="given", solved=replace(table.solved, chain=chain))
+
+
+def _table(training: Training, parametrization: str, gauge: str) -> ScalingTable:
+    given = {"optimizer": training.optimizer, **dict(training.powers)}
+    return scaling("mlp", parametrization=parametrization, gauge=gauge, damping=training.damping, **given)
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,7 @@ class TrainedCase(Case):
     claims: tuple[Claim, ...] = (*UPDATES, EFFECT)
     steps: int = 1
     linear: bool = False
+    task: Task = Task()
 
 
 def parts(block: Layer, case: Case) -> tuple[Training, TrainedCase]:
@@ -102,7 +101,7 @@ def solve(block: Layer, case: Case) -> Prediction:
     block, case = parts(block, case)
     values = [float(getattr(block.table.slopes[layer], part)) for part, layer in case.claims]
     labels = tuple(f"exponent of {part}, {layer}" for part, layer in case.claims)
-    scales = [SCALE_OUTPUT if claim == EFFECT else SCALE for claim in case.claims]
+    scales = [SCALE_OUTPUT if layer == "output" else SCALE for _, layer in case.claims]
     return Prediction(labels, np.array(values), np.array(scales))
 
 
@@ -119,7 +118,7 @@ def slope(near: Array, far: Array) -> Array:
 
 
 def _sizes(block: Training, case: TrainedCase, width: int, seed: int) -> Array:
-    task, names = Task(), [p.name for p in block.table.chain.layers]
+    task, names = case.task, [p.name for p in block.table.chain.layers]
     layers = numbers(block.table, width, [1.0] * len(names), task.inputs, block.rate, block.damping_size)
     chosen, phi = trainer(block.table, dict(block.powers), width), IDENTITY if case.linear else TANH
     found = coordinates(layers, width, case.steps, chosen, seed, task, phi)

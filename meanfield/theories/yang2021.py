@@ -8,7 +8,7 @@ the calculus that predicts (symbolic.scaling). Twins: the other side of the dich
 
 from sympy import Rational
 
-from meanfield.growth import Point, TrainedCase, Training, derive, sample, solve
+from meanfield.growth import MANY, Point, TrainedCase, Training, derive, sample, solve
 from meanfield.theory import Theory
 
 _HALF = Rational(1, 2)
@@ -28,7 +28,7 @@ THEORY = Theory(
     sample=sample,
     cases={
         "maximal update, r = 0": TrainedCase(MAXIMAL_UPDATE, STANDARD),
-        "tangent kernel, r = 1/2": TrainedCase(TANGENT, MAXIMAL_UPDATE),
+        "tangent kernel, r = 1/2": TrainedCase(TANGENT, MAXIMAL_UPDATE, task=MANY),
     },
     widths=(16, 64),
 )
