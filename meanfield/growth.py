@@ -27,6 +27,7 @@ Claim = tuple[str, str]
 Row = tuple[Any, ...]
 UPDATES: tuple[Claim, ...] = (("own", "input"), ("own", "hidden"), ("own", "output"))
 EFFECT: Claim = ("prop", "output")
+FEW = Task()
 MANY = Task(inputs=32, outputs=8)  # where f is Theta(1) when drawn, y - f scatters: with more outputs less
 
 
@@ -76,9 +77,8 @@ class TrainedCase(Case):
     """A case whose block is a Training; claims: the sizes (part, layer), part one of own, prop, cross, dh."""
 
     claims: tuple[Claim, ...] = (*UPDATES, EFFECT)
-    steps: int = 1
     linear: bool = False
-    task: Task = Task()
+    task: Task = FEW
 
 
 def parts(block: Layer, case: Case) -> tuple[Training, TrainedCase]:
@@ -121,5 +121,5 @@ def _sizes(block: Training, case: TrainedCase, width: int, seed: int) -> Array:
     task, names = case.task, [p.name for p in block.table.chain.layers]
     layers = numbers(block.table, width, [1.0] * len(names), task.inputs, block.rate, block.damping_size)
     chosen, phi = trainer(block.table, dict(block.powers), width), IDENTITY if case.linear else TANH
-    found = coordinates(layers, width, case.steps, chosen, seed, task, phi)
+    found = coordinates(layers, width, 1, chosen, seed, task, phi)
     return np.array([getattr(found, part)[-1, names.index(layer)] for part, layer in case.claims])
