@@ -109,6 +109,21 @@ def test_signals_turn_from_the_gradient_to_gauss_newton(width):
     assert cosines(width, b_out=1, g=1) == pytest.approx((cosine(between, s), cosine(between, 1 / s)), abs=near)
 
 
+@pytest.mark.parametrize(("targets", "slope"), [(0.1, -0.5), (2.0, 0.0)])
+def test_an_output_error_of_heavy_weight_vanishes_only_for_targets_within_reach(targets, slope):
+    """e_L of slope 1 - g at g = 3/2 in the linear theory; a readout of order 1/n on features of tanh reaches 0.8."""
+    found = []
+    data = [setting(8, seed=seed)[1:] for seed in range(4)]  # the same at both widths
+    for width in (64, 256):
+        sizes = []
+        for seed, (x, y) in enumerate(data):
+            net, *_ = setting(width, TANH, seed=seed)
+            e = errors(net, equilibrium(net, x, targets * y, float(width) ** 1.5), x)
+            sizes.append(np.log(np.sqrt((e[-1] ** 2).mean())))
+        found.append(np.mean(sizes))
+    assert (found[1] - found[0]) / np.log(4) == pytest.approx(slope, abs=0.12)
+
+
 def test_a_small_output_weight_is_backpropagation():
     net, x, y = setting(40, TANH)
     for found, wanted in zip(predictive_coding(1e-8)(net, x, y), backpropagation(net, x, y), strict=True):
