@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from meanfield.torch.coordinate import ModuleCheck as ModuleCheck
+    from meanfield.torch.coordinate import ModuleSlope as ModuleSlope
+    from meanfield.torch.coordinate import coordinate_check as coordinate_check
     from meanfield.torch.fourier import OperatorInit as OperatorInit
     from meanfield.torch.fourier import init_fno_ as init_fno_
     from meanfield.torch.kernels import InfiniteWidthKernel as InfiniteWidthKernel
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from meanfield.torch.shapes import base_shapes as base_shapes
 
 _HOMES = {
+    "coordinate": ("ModuleCheck", "ModuleSlope", "coordinate_check"),
     "fourier": ("OperatorInit", "init_fno_"),
     "kernels": ("InfiniteWidthKernel",),
     "reference": ("FNO", "SpectralConv"),

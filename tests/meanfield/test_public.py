@@ -40,6 +40,7 @@ def test_a_face_for_another_package_is_loaded_when_it_is_named():
         ("torch", "torch.FNO", "torch"),
         ("torch", "torch.scale_", "torch"),
         ("torch", "torch.base_shapes", "torch"),
+        ("torch", "torch.coordinate_check", "torch"),
     ],
 )
 def test_without_its_package_a_face_names_its_extra(package, name, extra):
