@@ -3,7 +3,9 @@
 from itertools import product
 
 import numpy as np
-import torch
+import pytest
+
+torch = pytest.importorskip("torch")
 
 CHANNELS, DRAWS = 128, 12
 MARGIN = 5 * np.sqrt(2 / (CHANNELS * DRAWS))  # the mean of n squared normal numbers deviates by sqrt(2/n)

@@ -2,8 +2,10 @@
 
 from types import SimpleNamespace
 
-import torch
-from torch import nn
+import pytest
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
 
 MODULE = "neuralop.layers"
 

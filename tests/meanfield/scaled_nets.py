@@ -1,9 +1,11 @@
 """Modules of any width, and what scale_ did to them."""
 
-import torch
-from torch import nn
+import pytest
 
-from meanfield.torch import scale_
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+from meanfield.torch import scale_  # noqa: E402
 
 
 def mlp(n):
