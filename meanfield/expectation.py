@@ -85,7 +85,7 @@ class Expectation:
     def _integrated(self, rows: Array) -> tuple[Array, Array]:
         if len(rows) < MANY or isinstance(self.mean, Mean):
             return self._quadrature(rows)
-        f, g = (_curve(body) for body in self._inside)
+        f, g = (curve(body) for body in self._inside)
         value, bound = mehler.pair_means(f, g, *rows.T)
         rest = bound == np.inf
         if rest.any():
@@ -117,10 +117,6 @@ def _integral(expectation: Expectation, smooth: bool) -> ModuleType:
 
 
 @lru_cache(maxsize=256)
-def _curve(body: Expr) -> Curve:
-    return curve(body)
-
-
 def curve(body: Expr) -> Curve:
     """A formula in x as a function of arrays, with its landmarks and rates."""
     module = load(emit({"curve": ([X], [body])}, str(body)))

@@ -16,8 +16,9 @@ from scipy.fft import irfftn, rfftn
 
 from meanfield.build import Array
 from meanfield.finite.networks import number
-from meanfield.modes import mirrored, mode_shares
+from meanfield.modes import mode_shares
 from meanfield.pixels import Own, Place, Step, Walk, steps_of
+from solvers.lattice import mirrored
 from symbolic.fourier import Spectral
 from symbolic.pictures import Shape
 

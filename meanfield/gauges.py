@@ -14,7 +14,6 @@ from sympy import DiracDelta, Expr, oo
 from meanfield.build import Array
 from meanfield.expectation import Expectation, curve
 from solvers import drift
-from solvers.hermite import Curve
 from symbolic.functions import X
 from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.landmarks import slope, spikes
@@ -84,14 +83,9 @@ def pair_mean_errors(body: Expr, columns: list[Array]) -> Array:
 def _norms(body: Expr, variance: Array) -> Array:
     if not body.has(X):
         return np.full((len(variance), drift.GRID.size), abs(float(body)))
-    return drift.norms(_cells(body), float(_curve(body).values(np.zeros(1))[0]), variance)
-
-
-@lru_cache(maxsize=256)
-def _curve(body: Expr) -> Curve:
-    return curve(body)
+    return drift.norms(_cells(body), float(curve(body).values(np.zeros(1))[0]), variance)
 
 
 @lru_cache(maxsize=256)
 def _cells(body: Expr) -> Callable[[int], Array]:
-    return lru_cache(maxsize=1024)(lambda number: drift.cell(_curve(body), number))
+    return lru_cache(maxsize=1024)(lambda number: drift.cell(curve(body), number))

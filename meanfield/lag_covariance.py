@@ -11,8 +11,8 @@ import numpy as np
 from meanfield.build import Array
 from meanfield.finite.convolutions import finite
 from meanfield.lattice import Lags, passed
-from meanfield.modes import mirrored
 from solvers.iterate import NotConverged
+from solvers.lattice import mirrored
 from symbolic.networks import Layer
 from symbolic.pictures import shape_after
 from symbolic.signals import GAUSSIAN, kinds_through

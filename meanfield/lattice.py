@@ -12,7 +12,6 @@ from functools import lru_cache, reduce, singledispatch
 from itertools import pairwise
 
 import numpy as np
-from sympy import Expr
 
 from meanfield.build import Array, Block, program
 from meanfield.expectation import curve
@@ -20,7 +19,6 @@ from meanfield.finite.networks import number
 from meanfield.modes import mode_shares
 from meanfield.pixel_maps import apply
 from solvers import gram
-from solvers.hermite import Curve
 from solvers.lattice import Filter, half, rows, unfolded
 from solvers.stationary import pair_means
 from symbolic.fourier import Spectral
@@ -65,7 +63,7 @@ def pair_map(block: Block, question: str, p: float, q: float, k: Array) -> Array
     """The answer "nngp" or "pullback" for variances p and q and every covariance in k; k = p = q is the length."""
     if not block.closed(question) and isinstance(block.layer, Pointwise):
         body = block.layer.formula if question == "nngp" else slope(block.layer.formula)
-        found = pair_means(_curve(body), p, q, k)
+        found = pair_means(curve(body), p, q, k)
         if found is not None:
             return found
     if question == "nngp" and block.closed("nngp"):
@@ -83,7 +81,7 @@ def through_length(block: Block, q: float, k: Array) -> Array:
     phi has it, or (E u phi'(u) phi(v) - k E phi'(u) phi'(v))/q."""
     if not block.closed("through_length") and isinstance(block.layer, Pointwise):
         f, turned = block.layer.formula, X * slope(block.layer.formula)
-        found = [pair_means(_curve(body), q, q, k) for body in (turned + f, turned - f)]
+        found = [pair_means(curve(body), q, q, k) for body in (turned + f, turned - f)]
         if found[0] is not None and found[1] is not None:
             return ((found[0] - found[1]) / 4 - k * pair_map(block, "pullback", q, q, k)) / q
     return _rows(block, "through_length", np.column_stack([np.full(k.size, q), k.ravel()])).reshape(k.shape)
@@ -108,11 +106,6 @@ def _closed(block: Block, p: float, q: float, k: Array) -> Array:
     else:
         gram.in_threads(task, state.shape[1], triangle=False)
     return np.asarray(state.reshape(-1)[: k.size].reshape(k.shape))
-
-
-@lru_cache(maxsize=64)
-def _curve(body: Expr) -> Curve:
-    return curve(body)
 
 
 # -- one layer after the other -----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from meanfield.build import Array
+from solvers.lattice import mirrored
 from symbolic.fourier import Spectral, modes_on
 
 Shape = tuple[int, ...]
@@ -21,14 +22,6 @@ Shape = tuple[int, ...]
 def frequencies(shape: Sequence[int]) -> list[npt.NDArray[np.intp]]:
     """The integers k of each axis in the order of the DFT, -N/2 for Nyquist."""
     return [np.rint(np.fft.fftfreq(n) * n).astype(np.intp) for n in shape]
-
-
-def mirrored(values: npt.NDArray[Any], axes: Sequence[int] | None = None) -> npt.NDArray[Any]:
-    """values at -k in place of k along the axes (all)."""
-    along = range(values.ndim) if axes is None else axes
-    for axis in along:
-        values = np.roll(np.flip(values, axis), 1, axis)
-    return values
 
 
 def mode_shares(layer: Spectral, shape: Shape) -> Array:
@@ -49,13 +42,13 @@ def box_shares(layer: Spectral, shape: Shape) -> Array:
     shares = _spectrum(layer, tuple(sizes))
     found = np.zeros(shape)
     kept, read = [], []
-    for axis, (k, count, n) in enumerate(zip(frequencies(shape), modes, shape, strict=True)):
+    for axis, (k, count) in enumerate(zip(frequencies(shape), modes, strict=True)):
         inside = np.abs(k) < count
         if layer.half_open and axis < axes - 1:
             inside |= k == -count
         at = np.flatnonzero(inside)
         kept.append(at)
-        read.append(np.abs(np.rint(np.fft.fftfreq(n) * n).astype(np.intp))[at])
+        read.append(np.abs(k)[at])
     found[np.ix_(*kept)] = shares[np.ix_(*read)]
     return found
 

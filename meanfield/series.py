@@ -19,7 +19,6 @@ from sympy import Expr, Symbol
 from meanfield.build import QUESTIONS, Array, Block, compiled, parameters
 from meanfield.expectation import curve
 from solvers import gram, series
-from solvers.hermite import Curve
 from symbolic.closing import close
 from symbolic.gaussian import Mean, PairMean, k, p, q
 from symbolic.networks import Layer
@@ -122,8 +121,8 @@ def advanced(
     largest = _largest(state[0], np.sqrt(p), np.sqrt(q), symmetric)
     sides: dict[Expr, tuple[series.Points, series.Points]] = {}
     for body in {f for pair in found.means for f in pair}:
-        left = series.points(_curve(body), p, largest)
-        sides[body] = left, left if symmetric else series.points(_curve(body), q, largest)
+        left = series.points(curve(body), p, largest)
+        sides[body] = left, left if symmetric else series.points(curve(body), q, largest)
     layer = Layered(block, limit, found, p, q, sides, symmetric)
     missed = _in_parts(lambda part: layer.missed(state[0], part), len(p), symmetric)
     if sum(missed) > SPARE * len(p) * len(q) / (2 if symmetric else 1):
@@ -163,8 +162,3 @@ def _integrate(block: Block, limit: str, at: npt.NDArray[np.intp], before: Array
     if len(at):
         parts = gram.in_threads(lambda rows: block(limit, before[slice(*rows)]), len(at), triangle=False)
         state[:, at[:, 0], at[:, 1]] = np.concatenate(parts).T
-
-
-@lru_cache(maxsize=256)
-def _curve(body: Expr) -> Curve:
-    return curve(body)

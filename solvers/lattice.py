@@ -7,10 +7,11 @@ they are many it is carried on the rows 0 .. N1//2 of the first axis, since Four
 into the conjugate of row r, and FFTs are cut to the modes that are kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +22,16 @@ Index = npt.NDArray[np.intp]
 DENSE = 2**19  # entries of inward, up to which both matrices stay in the second-level cache
 
 
+def mirrored(values: npt.NDArray[Any], axes: Iterable[int] | None = None) -> npt.NDArray[Any]:
+    """values at -r in place of r along the axes (all)."""
+    for axis in range(values.ndim) if axes is None else axes:
+        values = np.roll(np.flip(values, axis), 1, axis)
+    return values
+
+
 def mirror(shape: Sequence[int]) -> Index:
     """The flat index of -r for the flat index of r."""
-    at: Index = np.arange(prod(shape)).reshape(tuple(shape))
-    for axis in range(len(shape)):
-        at = np.roll(np.flip(at, axis), 1, axis)
-    return at.ravel()
+    return mirrored(np.arange(prod(shape)).reshape(tuple(shape))).ravel()
 
 
 def half(shape: Sequence[int]) -> tuple[Index, Array, Index]:
@@ -54,9 +59,7 @@ def unfolded(x: Array, shape: tuple[int, ...]) -> Array:
     *shape)."""
     out = np.empty((len(x), *shape))
     middle = x.shape[1]
-    rest = np.flip(x[:, 1 : shape[0] - middle + 1], 1)
-    for axis in range(2, x.ndim):
-        rest = np.roll(np.flip(rest, axis), 1, axis)
+    rest = mirrored(np.flip(x[:, 1 : shape[0] - middle + 1], 1), range(2, x.ndim))
     out[:, :middle], out[:, middle:] = x, rest
     return out
 

@@ -16,7 +16,8 @@ from scipy.fft import irfftn, rfftn
 
 from meanfield.finite.networks import Array, Draw, Passage, Passed, forward, number
 from meanfield.finite.products import Entries, Multiply, by_law, by_weights
-from meanfield.modes import box_shares, frequencies, mirrored, mode_shares
+from meanfield.modes import box_shares, frequencies, mode_shares
+from solvers.lattice import mirrored
 from symbolic.fourier import Spectral
 from symbolic.pictures import Shape, shape_after
 

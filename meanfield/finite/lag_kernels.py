@@ -12,8 +12,8 @@ import numpy as np
 
 from meanfield.finite.formulas import evaluate
 from meanfield.finite.networks import Array, number, whole
-from meanfield.modes import mirrored, mode_shares
-from solvers.lattice import angles
+from meanfield.modes import mode_shares
+from solvers.lattice import angles, mirror
 from symbolic.fourier_block import FourierForm, fourier_form
 from symbolic.networks import Layer
 from symbolic.signals import NoRule
@@ -48,7 +48,7 @@ def _walked(
     """Powers of all layers behind P[:, 0], in place."""
     s = (number(form.spectral, "weight_var") * mode_shares(form.spectral, shape)).ravel()
     kept, size, skip = s > 0, len(s), float(form.skip)
-    waves, opposite = np.ascontiguousarray(cas[:, kept]), mirrored(np.arange(size).reshape(shape)).ravel()
+    waves, opposite = np.ascontiguousarray(cas[:, kept]), mirror(shape)
     fresh, g = P[:, 0], np.zeros(())
     for layer in range(P.shape[1] - 1):
         drawn = (fresh > 0).any(axis=0)
