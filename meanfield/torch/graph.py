@@ -91,14 +91,22 @@ class Add(Operation):
 
 @dataclass(frozen=True)
 class Scale(Operation):
-    """factor x."""
+    """factor x; by a parameter, of one number or one for each feature, factor is its RMS."""
 
     factor: float
+    parameter: Slot | None = None
 
 
 @dataclass(frozen=True)
 class Shift(Operation):
     """x + a parameter: positions, a bias of its own."""
+
+    parameter: Slot
+
+
+@dataclass(frozen=True)
+class Constant(Operation):
+    """A parameter that is a signal of its own, without inputs: a class token, learned queries."""
 
     parameter: Slot
 
@@ -117,10 +125,15 @@ class Drop(Operation):
 
 @dataclass(frozen=True)
 class Attend(Operation):
-    """softmax(Q K^T/sqrt(d_head)) V for each head; inputs are the queries, the keys and the values."""
+    """softmax(scale Q K^T) V for each head; inputs are the queries, the keys and the values.
+
+    scale is 1/sqrt(d_head) where it is None; dropout is the rate at which weights are dropped in training.
+    """
 
     heads: int
     causal: bool = False
+    scale: float | None = None
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
