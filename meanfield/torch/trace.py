@@ -1,95 +1,75 @@
 """A PyTorch module as a graph of steps: torch.fx calls its forward once on placeholders, and each call is a step.
 
-Modules of torch.nn and Fourier layers are called as a whole, their rules know what they do inside. An example tells the
-shapes: how much of a filter lies inside the image, how many positions a mean is over.
+Modules of torch.nn and Fourier layers are called as a whole; their rules know what they do inside. An example tells the
+shapes: how much of a filter lies inside the image, how many positions a mean is over. Where placeholders do not get
+through forward, torch.export follows the example.
 """
 
+import warnings
+from inspect import signature
 from typing import Any
 
-from torch import fx, nn
+from torch import fx
 
-from meanfield.torch.graph import Graph, Input, Slot
-from meanfield.torch.operators import is_spectral
-from meanfield.torch.trace_functions import MOVES, rule_of
-from meanfield.torch.trace_modules import steps_of
-from meanfield.torch.trace_shapes import Values, untouched, values_of
-from meanfield.torch.trace_values import Build, Call, Held, Signal, signals
+from meanfield.torch.graph import Graph
+from meanfield.torch.trace_checks import check_model
+from meanfield.torch.trace_export import exported
+from meanfield.torch.trace_places import place_of, untraceable
+from meanfield.torch.trace_shapes import Example, check_example, example_of, untouched, values_of
+from meanfield.torch.trace_walk import Walk, is_leaf
 
 
 class Leaves(fx.Tracer):
     """Calls modules of torch.nn and Fourier layers as a whole."""
 
     def is_leaf_module(self, m: Any, module_qualified_name: str) -> bool:
-        return is_spectral(m) or super().is_leaf_module(m, module_qualified_name)
+        return is_leaf(m)
 
 
 def trace(model: Any, example: Any = None) -> Graph:
-    """The steps of a torch.nn.Module, in the order they run."""
-    with untouched(model):
-        graph = Leaves().trace(model)
-        values = values_of(model, graph, example)
-        return Walk(model, values).run(graph)
+    """The steps of a torch.nn.Module, in the order they run; what no theory knows is an Opaque step, with the reason.
+
+    example: a tensor, a tuple of the arguments of forward or a dictionary of them by name. Without one, `reach` of a
+    filter is that far from the edges, `taps` of a global mean are None, and numbers that follow from shapes make their
+    steps Opaque. Branches on self.training are followed in the mode that the model is in. The model, its buffers and
+    the random state stay as they are. Raises TypeError or ValueError, naming the place: for what is no module, lazy,
+    quantized, complex or integer parameters, the meta device, several devices or data types, no parameters, an example
+    that forward does not take, control flow that depends on data.
+    """
+    check_model(model)
+    given = example_of(example)
+    with untouched(model), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if given is not None:
+            check_example(model, given)
+        defaults = _defaults(model, given)
+        try:
+            graph = _alone(model, defaults) if is_leaf(model) else Leaves().trace(model, defaults)
+        except Exception as error:
+            return _exported(model, given, error)
+        return Walk(model, values_of(model, graph, given)).run(graph)
 
 
-class Walk:
-    """From the nodes of torch.fx to steps."""
-
-    def __init__(self, model: Any, values: Values) -> None:
-        self.model, self.values, self.build = model, values, Build()
-        self.found: dict[fx.Node, Any] = {}
-
-    def run(self, graph: fx.Graph) -> Graph:
-        for node in graph.nodes:
-            if node.op == "output":
-                return self.build.graph(self._output(node))
-            self.found[node] = getattr(self, f"_{node.op}")(node)
-        raise AssertionError("a graph of torch.fx ends in its output")
-
-    def _given(self, value: Any) -> Any:
-        """What a node is called with, nodes replaced by what was found for them."""
-        return fx.node.map_aggregate(value, lambda each: self.found[each] if isinstance(each, fx.Node) else each)
-
-    def _call(self, node: fx.Node, name: str, layer: str) -> Call:
-        args, kwargs = self._given(node.args), self._given(node.kwargs)
-        return Call(self.build, name, layer, args, kwargs, self.values.shape(node))
-
-    def _placeholder(self, node: fx.Node) -> Any:
-        return self.build.step(node.name, "input", Input(), shape=self.values.shape(node))
-
-    def _get_attr(self, node: fx.Node) -> Any:
-        path, _, name = str(node.target).rpartition(".")
-        module = self.model.get_submodule(path)
-        value = getattr(module, name)
-        return Held(str(node.target), Slot(module, name)) if isinstance(value, nn.Parameter) else value
-
-    def _call_module(self, node: fx.Node) -> Any:
-        module = self.model.get_submodule(node.target)
-        return steps_of(module, self._call(node, str(node.target), type(module).__name__))
-
-    def _call_method(self, node: fx.Node) -> Any:
-        return self._function(node, str(node.target))
-
-    def _call_function(self, node: fx.Node) -> Any:
-        return self._function(node, getattr(node.target, "__name__", str(node.target)))
-
-    def _function(self, node: fx.Node, name: str) -> Any:
-        call = self._call(node, node.name, name)
-        if not call.signals:
-            return self._without_signals(node, call)
-        if name in ("getattr", "size", "dim", "numel", "len") and not _is_transpose(node):
-            return self.values.number(node)
-        rule = rule_of(name)
-        return call.opaque(f"{name} is no function that a theory knows") if rule is None else rule(call)
-
-    def _without_signals(self, node: fx.Node, call: Call) -> Any:
-        held = [each for each in call.args if isinstance(each, Held)]
-        if len(held) == 1 and call.layer in MOVES:
-            return held[0]
-        return self.values.number(node)
-
-    def _output(self, node: fx.Node) -> Signal:
-        return next(signals(self._given(node.args)))
+def _defaults(model: Any, example: Example | None) -> dict[str, Any]:
+    """Arguments of forward that are left out keep their defaults, `mask=None` for one, and are no inputs."""
+    given = {} if example is None else example.given(model)
+    left = {n: p.default for n, p in signature(model.forward).parameters.items() if n not in given}
+    return {name: value for name, value in left.items() if isinstance(value, bool | int | float | str | None)}
 
 
-def _is_transpose(node: fx.Node) -> bool:
-    return node.target is getattr and node.args[1] in ("T", "mT")
+def _alone(model: Any, defaults: dict[str, Any]) -> fx.Graph:
+    """One call of a model that is called as a whole."""
+    graph = fx.Graph()
+    inputs = {name: graph.placeholder(name) for name in signature(model.forward).parameters if name not in defaults}
+    graph.output(graph.call_module("", kwargs={**defaults, **inputs}))
+    return graph
+
+
+def _exported(model: Any, example: Example | None, error: Exception) -> Graph:
+    if example is None:
+        raise untraceable(model, place_of(error), tried=False) from error
+    try:
+        graph, values = exported(model, example)
+    except Exception as second:
+        raise untraceable(model, place_of(second) or place_of(error), tried=True) from second
+    return Walk(model, values).run(graph)

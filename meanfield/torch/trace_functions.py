@@ -11,6 +11,7 @@ import torch
 
 from meanfield.torch.graph import Add, Drop, Function, Move, Pool, Scale, Shift
 from meanfield.torch.trace_activations import ENTRYWISE, MODULES, of_function, pointwise, text
+from meanfield.torch.trace_attention import Causal, is_causal
 from meanfield.torch.trace_modules import taps
 from meanfield.torch.trace_values import UNKNOWN, Call, Held, Signal, fixed
 
@@ -24,12 +25,6 @@ MOVES = (
     "split_with_sizes", "unsafe_chunk", "gather", "pixel_shuffle", "type_as", "ravel", "identity", "_to_copy", "cpu",
     "unfold",
 )  # fmt: skip
-ALIASES = {
-    "sub": ("subtract", "rsub"),
-    "mul": ("multiply",),
-    "truediv": ("div", "divide", "true_divide"),
-    "neg": ("negative",),
-}
 
 
 def rule_of(name: str) -> Rule | None:
@@ -46,10 +41,12 @@ def of_name(name: str) -> bool:
     return name in MODULES or name in ENTRYWISE
 
 
-def _rule(*names: str) -> Callable[[Rule], Rule]:
-    def register(rule: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names, rule))
-        return rule
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Registers what follows for these names."""
+
+    def register(given: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, given))
+        return given
 
     return register
 
@@ -66,7 +63,7 @@ def _function(call: Call, formula: str) -> Signal:
     return call.put(Function(pointwise(formula)))
 
 
-@_rule(*MOVES)
+@rule(*MOVES)
 def _move(call: Call) -> Signal:
     """Parameters side by side with signals become signals."""
     first = call.argument(0, "tensors", call.argument(0, "input"))
@@ -79,19 +76,19 @@ def _pair(call: Call) -> tuple[Any, Any]:
     return call.argument(0, "input"), call.argument(1, "other")
 
 
-@_rule("add")
+@rule("add")
 def _add(call: Call) -> Signal:
     a, b = _pair(call)
     return _sum(call, a, b, 1.0, float(call.kwargs.get("alpha", 1)))
 
 
-@_rule("sub", "subtract")
+@rule("sub", "subtract")
 def _sub(call: Call) -> Signal:
     a, b = _pair(call)
     return _sum(call, a, b, 1.0, -float(call.kwargs.get("alpha", 1)))
 
 
-@_rule("rsub")
+@rule("rsub")
 def _rsub(call: Call) -> Signal:
     a, b = _pair(call)
     return _sum(call, b, a, 1.0, -float(call.kwargs.get("alpha", 1)))
@@ -108,6 +105,8 @@ def _sum(call: Call, a: Any, b: Any, left: float, right: float) -> Signal:
     if isinstance(other, Held) and weight == 1:
         scaled = signal if factor == 1 else call.put(Scale(factor), signal)
         return call.put(Shift(other.slot), scaled)
+    if isinstance(other, torch.Tensor) and weight == 1 and is_causal(other):
+        return call.put(Causal("scores of attention with a causal mask"), signal)
     if isinstance(other, torch.Tensor) and factor == 1:
         return call.put(Shift(fixed(weight * other)), signal)
     return call.opaque(_why(call, other))
@@ -119,7 +118,7 @@ def _why(call: Call, other: Any) -> str:
     return f"{call.layer} takes {type(other).__name__}"
 
 
-@_rule("mul", "multiply")
+@rule("mul", "multiply")
 def _mul(call: Call) -> Signal:
     a, b = _pair(call)
     if isinstance(a, Signal) and isinstance(b, Signal):
@@ -137,7 +136,7 @@ def _scaled(call: Call, signal: Signal, other: Any) -> Signal:
     return call.put(Scale(slot.tensor().detach().square().mean().sqrt().item(), slot), signal)
 
 
-@_rule("truediv", "div", "divide", "true_divide")
+@rule("truediv", "div", "divide", "true_divide")
 def _div(call: Call) -> Signal:
     a, b = _pair(call)
     if isinstance(b, int | float) and b != 0 and isinstance(a, Signal) and not call.kwargs.get("rounding_mode"):
@@ -147,27 +146,46 @@ def _div(call: Call) -> Signal:
     return call.opaque("a division by a signal" if isinstance(b, Signal) else _why(call, b))
 
 
-@_rule("neg", "negative")
+@rule("neg", "negative")
 def _neg(call: Call) -> Signal:
     return call.put(Scale(-1.0))
 
 
-@_rule("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout")
+@rule("pow")
+def _pow(call: Call) -> Signal:
+    base, exponent = _pair(call)
+    whole = isinstance(base, Signal) and isinstance(exponent, int | float) and float(exponent).is_integer()
+    if not whole or not 1 <= exponent <= 8:
+        return call.opaque("a power other than a whole one from 1 to 8")
+    return _function(call, f"x**{int(exponent)}")
+
+
+@rule("clamp", "clip")
+def _clamp(call: Call) -> Signal:
+    low, high = (call.argument(place, name) for place, name in enumerate(("min", "max"), 1))
+    given = [bound for bound in (low, high) if bound is not None]
+    if not given or not all(isinstance(bound, int | float) for bound in given):
+        return call.opaque(f"{call.layer} between bounds that are no numbers")
+    above = "x" if high is None else f"Min({text(high)}, x)"
+    return _function(call, above if low is None else f"Max({text(low)}, {above})")
+
+
+@rule("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout")
 def _dropout(call: Call) -> Signal:
     training = call.argument(2, "training", call.argument(2, "train", True))
     return call.put(Drop(float(call.argument(1, "p", 0.5)))) if training else call.put(Move())
 
 
-@_rule("mean")
+@rule("mean")
 def _mean(call: Call) -> Signal:
     return call.put(Pool("mean", taps(call.signals[0].shape, call.shape)))
 
 
-@_rule("amax", "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d")
+@rule("amax", "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d")
 def _max(call: Call) -> Signal:
     return call.put(Pool("max", taps(call.signals[0].shape, call.shape)))
 
 
-@_rule("avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d")
+@rule("avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d")
 def _average(call: Call) -> Signal:
     return _mean(call)

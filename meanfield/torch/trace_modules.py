@@ -13,6 +13,7 @@ from torch import nn
 from meanfield.torch.graph import Affine, Drop, Function, Move, Norm, Pool, Slot, Spectral, Table
 from meanfield.torch.operators import is_spectral
 from meanfield.torch.trace_activations import formula_of, pointwise
+from meanfield.torch.trace_attention import Softmax
 from meanfield.torch.trace_taps import convolution_reach, fan_in
 from meanfield.torch.trace_values import Call, Signal
 
@@ -114,3 +115,10 @@ def _adaptive(module: Any, call: Call) -> Signal:
 def taps(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> int | None:
     """How many positions go into one, from the shapes; None where they are not known."""
     return None if before is None or after is None else max(1, round(prod(before) / prod(after)))
+
+
+@steps_of.register(nn.Softmax)
+def _softmax(module: Any, call: Call) -> Signal:
+    size = call.signals[0].shape
+    last = module.dim == -1 or (size is not None and module.dim == len(size) - 1)
+    return call.put(Softmax("softmax")) if last else call.opaque("softmax over an axis other than the last")

@@ -53,15 +53,22 @@ class Build:
     """The steps found so far."""
 
     steps: list[Step] = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
     used: Counter[str] = field(default_factory=Counter)
 
     def step(self, name: str, layer: str, operation: Operation, *inputs: Signal, shape: Shape = None) -> Signal:
         """One more step; a name that was there before, as of a module called again, is numbered."""
+        name = name or layer
         self.used[name] += 1
         again = self.used[name]
         shown = name if again == 1 else f"{name} (call {again})"
         self.steps.append(Step(shown, layer, operation, tuple(signal.index for signal in inputs)))
-        return Signal(len(self.steps) - 1, shape)
+        self.shapes.append(shape)
+        return self.at(len(self.steps) - 1)
+
+    def at(self, index: int) -> Signal:
+        """The output of a step."""
+        return Signal(index, self.shapes[index])
 
     def graph(self, output: Signal) -> Graph:
         """The steps that the output depends on."""
