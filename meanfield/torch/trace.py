@@ -20,7 +20,12 @@ from meanfield.torch.trace_walk import Walk, is_leaf
 
 
 class Leaves(fx.Tracer):
-    """Calls modules of torch.nn and Fourier layers as a whole."""
+    """Calls modules of torch.nn and Fourier layers as a whole. Placeholders may cut buffers that are placeholders too,
+    and branches may depend on buffers that are not."""
+
+    def __init__(self, buffers: bool) -> None:
+        super().__init__()
+        self.proxy_buffer_attributes = buffers
 
     def is_leaf_module(self, m: Any, module_qualified_name: str) -> bool:
         return is_leaf(m)
@@ -30,11 +35,11 @@ def trace(model: Any, example: Any = None) -> Graph:
     """The steps of a torch.nn.Module, in the order they run; what no theory knows is an Opaque step, with the reason.
 
     example: a tensor, a tuple of the arguments of forward or a dictionary of them by name. Without one, `reach` of a
-    filter is that far from the edges, `taps` of a global mean are None, and numbers that follow from shapes make their
-    steps Opaque. Branches on self.training are followed in the mode that the model is in. The model, its buffers and
-    the random state stay as they are. Raises TypeError or ValueError, naming the place: for what is no module, lazy,
-    quantized, complex or integer parameters, the meta device, several devices or data types, no parameters, an example
-    that forward does not take, control flow that depends on data.
+    filter is that far from the edges, `taps` of a global mean are None, and numbers and masks that follow from shapes
+    make their steps Opaque. Branches on self.training are followed in the mode that the model is in. The model, its
+    buffers and the random state stay as they are. Raises TypeError or ValueError, naming the place: for what is no
+    module, lazy, quantized, complex or integer parameters, the meta device, several devices or data types, no
+    parameters, an example that forward does not take, control flow that depends on data.
     """
     check_model(model)
     given = example_of(example)
@@ -42,12 +47,21 @@ def trace(model: Any, example: Any = None) -> Graph:
         warnings.simplefilter("ignore")
         if given is not None:
             check_example(model, given)
-        defaults = _defaults(model, given)
         try:
-            graph = _alone(model, defaults) if is_leaf(model) else Leaves().trace(model, defaults)
+            graph = _placed(model, _defaults(model, given))
         except Exception as error:
             return _exported(model, given, error)
         return Walk(model, values_of(model, graph, given)).run(graph)
+
+
+def _placed(model: Any, defaults: dict[str, Any]) -> fx.Graph:
+    """forward on placeholders; raises what it raises on them."""
+    if is_leaf(model):
+        return _alone(model, defaults)
+    try:
+        return Leaves(True).trace(model, defaults)
+    except Exception:
+        return Leaves(False).trace(model, defaults)
 
 
 def _defaults(model: Any, example: Example | None) -> dict[str, Any]:

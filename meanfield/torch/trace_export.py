@@ -45,7 +45,8 @@ class _Fold:
     program: Any
     graph: fx.Graph = field(default_factory=fx.Graph)
     new: dict[fx.Node, fx.Node] = field(default_factory=dict)
-    values: dict[fx.Node, Any] = field(default_factory=dict)
+    like: dict[fx.Node, Any] = field(default_factory=dict)
+    known: dict[fx.Node, Any] = field(default_factory=dict)
 
     def run(self) -> tuple[fx.Graph, Values]:
         nodes = list(self.program.graph.nodes)
@@ -60,7 +61,7 @@ class _Fold:
             else:
                 self._fold(call[1], nodes[at:end])
             at = end
-        return self.graph, Values(self.values)
+        return self.graph, Values({self.new[node]: value for node, value in self.known.items()}, self.like)
 
     def _module_call(self, node: fx.Node) -> tuple[str, str] | None:
         """The call of a leaf module in which an operator ran: its key, another for each call, and its path."""
@@ -81,7 +82,7 @@ class _Fold:
         for node in nodes:
             if any(user not in inside for user in node.users):
                 self.new[node] = call
-                self.values[call] = node.meta.get("val")
+                self.like[call] = node.meta.get("val")
 
     def _copy(self, node: fx.Node) -> None:
         if node.op == "output":
@@ -89,15 +90,23 @@ class _Fold:
             outputs = [self.new[each] for each in node.all_input_nodes if each.name in wanted]
             self.graph.output(tuple(outputs))
             return
-        name = self._held(node)
-        made = self.graph.get_attr(name) if name else self.graph.node_copy(node, lambda each: self.new[each])
-        self.new[node] = made
-        self.values[made] = node.meta.get("val")
+        held = self._held(node)
+        made = self.graph.get_attr(held[0]) if held else self.graph.node_copy(node, lambda each: self.new[each])
+        self.new[node], self.like[made] = made, node.meta.get("val")
+        if held:
+            self.known[node] = held[1]
+        elif node.op == "call_function" and all(each in self.known for each in node.all_input_nodes):
+            args, kwargs = (fx.node.map_arg(each, lambda n: self.known[n]) for each in (node.args, node.kwargs))
+            self.known[node] = node.target(*args, **kwargs)
 
-    def _held(self, node: fx.Node) -> str | None:
-        """The path of the parameter or buffer that a placeholder stands for."""
+    def _held(self, node: fx.Node) -> tuple[str, Any] | None:
+        """The path and the value of the parameter, buffer or array that a placeholder stands for."""
         signature = self.program.graph_signature
+        if node.op != "placeholder":
+            return None
         for table in (signature.inputs_to_parameters, signature.inputs_to_buffers):
-            if node.op == "placeholder" and node.name in table:
-                return str(table[node.name])
-        return None
+            if node.name in table:
+                name = str(table[node.name])
+                return name, getattr(self.model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2])
+        name = signature.inputs_to_lifted_tensor_constants.get(node.name)
+        return None if name is None else (name, self.program.constants[name])

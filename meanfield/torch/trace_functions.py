@@ -141,8 +141,9 @@ def _div(call: Call) -> Signal:
     a, b = _pair(call)
     if isinstance(b, int | float) and b != 0 and isinstance(a, Signal) and not call.kwargs.get("rounding_mode"):
         return call.put(Scale(1 / b), a)
-    if isinstance(b, torch.Tensor) and isinstance(a, Signal):
-        return _scaled(call, a, 1 / b)
+    divisor = b.slot.tensor().detach() if isinstance(b, Held) else b
+    if isinstance(divisor, torch.Tensor) and isinstance(a, Signal):
+        return _scaled(call, a, 1 / divisor)
     return call.opaque("a division by a signal" if isinstance(b, Signal) else _why(call, b))
 
 

@@ -100,14 +100,15 @@ def measuring(model: Any) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Values:
-    """What nodes returned for an example; nothing is known without one."""
+    """What nodes returned for an example, and arrays that are like it in shape; nothing is known without one."""
 
     of: dict[fx.Node, Any] = field(default_factory=dict)
+    like: dict[fx.Node, Any] = field(default_factory=dict)
 
     def shape(self, node: fx.Node) -> Shape:
         """That of the tensor, or of the first one in a tuple."""
-        found = self.of.get(node)
-        first = found[0] if isinstance(found, tuple) and found else found
+        found = self.of.get(node, self.like.get(node))
+        first = found[0] if isinstance(found, tuple | list) and found else found
         return tuple(first.shape) if isinstance(first, torch.Tensor) else None
 
     def number(self, node: fx.Node) -> Any:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from meanfield.torch import trace_products, trace_transformer
@@ -58,10 +59,17 @@ class Walk:
         return self.build.step(node.name, "input", Input(), shape=self.values.shape(node))
 
     def _attribute(self, node: fx.Node) -> Any:
+        """A parameter, or a buffer: its value with an example, else held as parameters are, if it is no mask."""
         path, _, name = str(node.target).rpartition(".")
+        known = self.values.of.get(node)
+        if isinstance(known, torch.Tensor) and not isinstance(known, nn.Parameter):
+            return known
         module = self.model.get_submodule(path)
         value = getattr(module, name)
-        return Held(str(node.target), Slot(module, name)) if isinstance(value, nn.Parameter) else value
+        kept = name in module._parameters or name in module._buffers  # others are fx's own, gone after the trace
+        if kept and value.is_floating_point() and bool(value.isfinite().all()):
+            return Held(str(node.target), Slot(module, name))
+        return value
 
     def _module(self, node: fx.Node) -> Any:
         module = self.model.get_submodule(str(node.target))

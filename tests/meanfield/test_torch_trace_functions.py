@@ -72,7 +72,7 @@ def test_arithmetic_executes(name):
         square=parameter(8, 8),
     )  # fmt: skip
     model.register_buffer("table", 1 + noise(8).square())
-    graph, x = trace(model), noise(5, 8)
+    graph, x = trace(model.double()), noise(5, 8)
     assert not only(graph, Opaque)
     assert agree(model, graph, x)
 
@@ -113,10 +113,10 @@ def test_what_is_not_known_is_opaque_with_a_reason():
 def test_the_rest_of_the_modules():
     model = nn.Sequential(
         nn.Embedding(11, 8), nn.Flatten(), nn.Unflatten(1, (4, 2)), nn.GroupNorm(2, 4), nn.Dropout(0.25), nn.Identity(),
-        nn.AvgPool1d(2), nn.InstanceNorm1d(4), nn.Flatten(), nn.Linear(4, 3), nn.LSTM(3, 2),
+        nn.InstanceNorm1d(4), nn.AvgPool1d(2), nn.Flatten(), nn.Linear(4, 3), nn.LSTM(3, 2),
     )  # fmt: skip
     graph = trace(model, torch.tensor([[3], [5]]))
-    assert kinds(graph) == [Input, Table, Move, Move, Norm, Drop, Move, Pool, Norm, Move, Affine, Opaque]
+    assert kinds(graph) == [Input, Table, Move, Move, Norm, Drop, Move, Norm, Pool, Move, Affine, Opaque]
     assert [n.kind for n in only(graph, Norm)] == ["group", "instance"]
     assert only(graph, Drop)[0].rate == 0.25
     assert "LSTM" in only(graph, Opaque)[0].reason
@@ -203,6 +203,21 @@ def test_nn_transformer_has_all_its_layers():
         torch.testing.assert_close(run(model, graph, *inputs), model(*inputs), rtol=1e-9, atol=1e-9)
 
 
+def test_a_branch_on_a_buffer_is_followed():
+    model = Calls(lambda m, x: m.f(x) if m.table.sum() > 0 else x, f=nn.Linear(8, 8))
+    model.register_buffer("table", torch.ones(2))
+    assert kinds(trace(model)) == [Input, Affine, Affine]
+    model.table.zero_()
+    assert kinds(trace(model)) == [Input, Affine]
+
+
+def test_positions_in_a_buffer_are_cut_to_length():
+    model = Calls(lambda m, x: x + m.table[: x.shape[1]])
+    model.register_buffer("table", noise(9, 8))
+    assert agree(model, trace(model, noise(2, 5, 8)), noise(2, 5, 8))
+    assert only(trace(model), Shift)[0].parameter.name == "table"
+
+
 class Exported(nn.Module):
     """Control flow on shapes, which placeholders do not get through."""
 
@@ -210,23 +225,27 @@ class Exported(nn.Module):
         super().__init__()
         self.first, self.norm, self.again = nn.Linear(8, 16), nn.LayerNorm(16), nn.Linear(16, 16)
         self.shift, self.phi = parameter(16), nn.GELU()
+        self.register_buffer("causal", torch.full((9, 9), -torch.inf).triu(1))
 
     def forward(self, x, extra=None):
         if x.shape[0] > 2:
             x = self.first(x)
         if extra is not None:
             raise AssertionError
+        assert len(self.causal[: len(x), : len(x)]) == len(x)
         for _ in range(x.shape[-1] // 8):
             x = x + 0.5 * self.again(torch.tanh(self.norm(x)))
-        return self.phi(x + self.shift)
+        scores = x @ x.transpose(-2, -1) + self.causal[: x.shape[-2], : x.shape[-2]]
+        return self.phi(scores.softmax(-1) @ x + self.shift)
 
 
 def test_export_follows_shapes_with_an_example():
     model = seeded(Exported)
-    graph = trace(model, noise(5, 8))
+    graph = trace(model, noise(5, 4, 8))
     assert [n for n in names(graph) if n in dict(model.named_modules())] == ["first", "norm", "again", "phi"]
     assert "again (call 2)" in names(graph)
     assert not only(graph, Opaque)
+    assert only(graph, Attend)[0].causal
     assert len(only(graph, Shift)) == 1 and len(only(graph, Function)) == 3
-    assert agree(model, graph, noise(5, 8))
-    assert not agree(model, altered(graph, Scale, factor=0.4), noise(5, 8))
+    assert agree(model, graph, noise(5, 4, 8))
+    assert not agree(model, altered(graph, Scale, factor=0.4), noise(5, 4, 8))
