@@ -5,6 +5,7 @@ shapes: how much of a filter lies inside the image, how many positions a mean is
 through forward, torch.export follows the example.
 """
 
+import operator
 import warnings
 from inspect import signature
 from typing import Any
@@ -49,9 +50,10 @@ def trace(model: Any, example: Any = None) -> Graph:
             check_example(model, given)
         try:
             graph = _placed(model, _defaults(model, given))
+            values = values_of(model, graph, given)
         except Exception as error:
             return _exported(model, given, error)
-        return Walk(model, values_of(model, graph, given)).run(graph)
+        return Walk(model, values).run(graph)
 
 
 def _placed(model: Any, defaults: dict[str, Any]) -> fx.Graph:
@@ -59,9 +61,19 @@ def _placed(model: Any, defaults: dict[str, Any]) -> fx.Graph:
     if is_leaf(model):
         return _alone(model, defaults)
     try:
-        return Leaves(True).trace(model, defaults)
+        return _without_asserts(Leaves(True).trace(model, defaults))
     except Exception:
-        return Leaves(False).trace(model, defaults)
+        return _without_asserts(Leaves(False).trace(model, defaults))
+
+
+def _without_asserts(graph: fx.Graph) -> fx.Graph:
+    """torch.fx asserts that arguments left out have their defaults, and has placeholders for that alone."""
+    for node in reversed(graph.nodes):
+        name = getattr(node.target, "__name__", "")
+        compared = node.target is operator.eq and not node.users
+        if name in ("_assert", "_assert_is_none") or compared or (node.op == "placeholder" and not node.users):
+            graph.erase_node(node)
+    return graph
 
 
 def _defaults(model: Any, example: Example | None) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def check_module(model: Any) -> None:
         raise TypeError(f"a torch.nn.Module is wanted, not {model!r}")
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"{type(model).__name__} is TorchScript, which hides its code: give the module from before")
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise TypeError(f"{type(model).__name__} spreads a module over devices: give that module, model.module")
     if type(model).__name__ == "OptimizedModule":
         raise TypeError("the module was compiled by torch.compile: give the module it was made from, model._orig_mod")
     for name, module in model.named_modules():

@@ -43,6 +43,16 @@ def _matmul(call: Call) -> Signal:
     return call.put(Affine(held.slot, None, into, out))
 
 
+@rule("addmm")
+def _addmm(call: Call) -> Signal:
+    bias, signal, weight = call.args
+    plain = isinstance(bias, Held) and isinstance(signal, Signal) and isinstance(weight, Held) and not call.kwargs
+    if not plain:
+        return call.opaque("addmm of what is no signal, no matrix and no bias")
+    into, out = weight.slot.tensor().shape[:: -1 if weight.swapped else 1]
+    return call.put(Affine(weight.slot, bias.slot, into, out), signal)
+
+
 def _product(call: Call, a: Signal, b: Signal) -> Signal:
     found = scores(call.build.steps, a, lambda index: call.build.shapes[index])
     if found is None:

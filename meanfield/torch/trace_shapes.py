@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from meanfield.torch.trace_values import UNKNOWN, Shape
+from meanfield.torch.trace_values import UNKNOWN, Shape, holds
 
 
 @contextmanager
@@ -50,9 +50,7 @@ def example_of(given: Any) -> Example | None:
         return None
     args = given if isinstance(given, tuple) else () if isinstance(given, dict) else (given,)
     kwargs = given if isinstance(given, dict) else {}
-    if not all(isinstance(name, str) for name in kwargs) or not any(
-        isinstance(each, torch.Tensor) for each in (*args, *kwargs.values())
-    ):
+    if not all(isinstance(name, str) for name in kwargs) or isinstance(given, list) or not holds(given, torch.Tensor):
         raise TypeError(
             "an example is a tensor, a tuple of the arguments of forward or a dictionary of them by name, with a "
             f"tensor among them, not {_shown(given)}"
@@ -62,7 +60,7 @@ def example_of(given: Any) -> Example | None:
 
 def _copy(given: Any) -> Any:
     """So that what works in place leaves the example as it is."""
-    return given.detach().clone() if isinstance(given, torch.Tensor) else given
+    return fx.node.map_aggregate(given, lambda e: e.detach().clone() if isinstance(e, torch.Tensor) else e)
 
 
 def _shown(given: Any) -> str:
@@ -130,8 +128,13 @@ def values_of(model: Any, graph: fx.Graph, example: Example | None) -> Values:
         return Values()
     given = example.given(model)
     defaults = {name: each.default for name, each in signature(model.forward).parameters.items()}
-    names = [str(node.target) for node in graph.nodes if node.op == "placeholder"]
+    args: list[Any] = []
+    for node in graph.nodes:
+        name = str(node.target).lstrip("*")
+        if node.op == "placeholder":
+            value = given.get(name, defaults.get(name))
+            args.extend(value or () if node.target == f"*{name}" else (value,))
     recorder = Runner(model, garbage_collect_values=False, graph=graph)
     with measuring(model):
-        recorder.run(*(_copy(given.get(name, defaults.get(name))) for name in names))
+        recorder.run(*map(_copy, args))
     return Values(dict(recorder.env))

@@ -7,13 +7,14 @@ Affine maps, tables, norms, sums, scales, shifts, functions (lambdified formulas
 import math
 
 import numpy as np
+import pytest
 import sympy as sp
-import torch
 
-from meanfield.torch import graph as g
-from symbolic.functions import X, elementary
-
+torch = pytest.importorskip("torch")
 nn = torch.nn
+
+from meanfield.torch import graph as g  # noqa: E402
+from symbolic.functions import X, elementary  # noqa: E402
 
 
 def formula(phi, x):

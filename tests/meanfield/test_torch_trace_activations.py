@@ -6,6 +6,7 @@ torch = pytest.importorskip("torch")
 nn = torch.nn
 F = nn.functional
 
+import meanfield as mf  # noqa: E402
 from meanfield.torch.graph import Function, Move, Opaque  # noqa: E402
 from meanfield.torch.trace import trace  # noqa: E402
 from tests.meanfield.graph_runner import formula  # noqa: E402
@@ -63,6 +64,14 @@ def test_functions(apply):
 def test_another_slope_is_another_function():
     (found,) = functions(nn.LeakyReLU(0.3))
     assert not torch.allclose(formula(found.phi, GRID), F.leaky_relu(GRID, 0.31), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "module", [nn.ReLU6(), nn.Tanhshrink(), nn.SiLU(), nn.LeakyReLU(0.3), nn.GELU("tanh")], ids=str
+)
+def test_they_are_those_of_activation(module):
+    (found,) = functions(module)
+    assert found.phi == mf.activation(found.phi.name)
 
 
 def test_the_default_ones_have_their_names():

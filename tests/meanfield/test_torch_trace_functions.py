@@ -93,11 +93,12 @@ def test_a_layer_scale_is_its_root_mean_square():
         (lambda m, x: x @ m.w, (12, 8), (12, 8)),
         (lambda m, x: torch.matmul(x, m.w.t()), (8, 12), (12, 8)),
         (lambda m, x: F.linear(x, m.w), (8, 12), (12, 8)),
+        (lambda m, x: torch.addmm(m.bias, x, m.w), (12, 8), (12, 8)),
         (lambda m, x: F.linear(x, m.w.T), (12, 8), (12, 8)),
     ],
 )
 def test_matrices_of_functions_have_their_fans(product, shape, fans):
-    first = only(trace(Calls(product, w=parameter(*shape)), noise(5, 12)), Affine)[0]
+    first = only(trace(Calls(product, w=parameter(*shape), bias=parameter(8)), noise(5, 12)), Affine)[0]
     assert (first.fan_in, first.fan_out) == fans
 
 

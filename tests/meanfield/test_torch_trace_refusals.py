@@ -81,6 +81,8 @@ MODELS = {
     "whole numbers": (lambda: holding(torch.ones(3, dtype=torch.int64)), TypeError, "'own' is torch.int64.*as buffers"),
     "complex": (lambda: holding(torch.ones(3, dtype=torch.cfloat)), TypeError, "torch.complex64.*SpectralConv"),
     "TorchScript": (lambda: torch.jit.trace(mlp(), noise(1, 16)), TypeError, "TorchScript, which hides its code"),
+    "several devices": (lambda: nn.DataParallel(mlp()), TypeError, "give that module, model.module"),
+    "compiled": (lambda: torch.compile(mlp()), TypeError, "compiled by torch.compile: give .* model._orig_mod"),
     "control flow": (Branches, ValueError, r"Branches.forward could not be followed at .*refusals.py, line 22, `if x"),
     "sizes": (Sized, ValueError, r"refusals.py, line 33, .*Give an example input"),
 }  # fmt: skip
@@ -125,6 +127,32 @@ def test_examples_that_are_refused(example, kind, words):
 
 def test_an_example_may_be_named():
     assert len(trace(Sized(), {"x": noise(5, 4)}).steps) == 2
+
+
+class Several(nn.Module):
+    """Arguments of all kinds."""
+
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+
+    def forward(self, first, *rest, factor=2.0, mask=None):
+        found = factor * self.lin(first[0]) + rest[0]
+        return {"found": found if mask is None else found * mask}
+
+
+def test_arguments_of_all_kinds():
+    graph = trace(Several(), ([noise(5, 4)], noise(5, 4)))
+    assert [step.name for step in graph.steps] == ["first", "_rest", "getitem", "lin", "mul", "getitem_1", "add"]
+    assert len(trace(Several()).steps) == 7
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_input_may_be_overwritten_by_the_model_and_stays():
+    x = noise(5, 4)
+    before = x.clone()
+    trace(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 4)), x)
+    assert torch.equal(x, before)
 
 
 def test_a_module_called_twice_is_shared():
