@@ -1,6 +1,15 @@
-"""Anchors are compared to all the digits that were printed."""
+"""Anchors are compared to all the digits that were printed; pages are opened in one browser for each test file."""
 
 import pytest
+
+from tests.meanfield.browser import chromium
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A headless Chromium (tests/meanfield/browser.py)."""
+    with chromium(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
 
 
 @pytest.fixture
