@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from meanfield.isometry import singular_values as singular_values
     from meanfield.kernels import kernel as kernel
     from meanfield.lag_covariance import lag_covariance as lag_covariance
+    from meanfield.pages.parts import Report as Report
+    from meanfield.pages.report import report as report
     from meanfield.phase import Phase as Phase
     from meanfield.phase import phase as phase
     from meanfield.plot import plot as plot
@@ -173,6 +175,8 @@ _HOMES = {
     "symbolic.growth": ("Divergent", "NotReal"),
     "solvers.iterate": ("NotConverged",),
     "meanfield.dual": ("Dual", "GaussianMean", "dual", "hermite_coefficients", "mean"),
+    "meanfield.pages.parts": ("Report",),
+    "meanfield.pages.report": ("report",),
     "meanfield.phase": ("Phase", "phase"),
     "meanfield.diagram": ("PhaseDiagram", "phase_diagram"),
     "meanfield.edge": ("Critical", "edge_of_chaos"),

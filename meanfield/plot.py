@@ -4,12 +4,13 @@ Every function takes an optional matplotlib axes and returns the axes it drew on
 at all.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meanfield.build import Block
+from meanfield.build import Array, Block
 from meanfield.files import neighbour
 from meanfield.phase import checked_block, phase
 from meanfield.uniform import uniform_twin
@@ -62,43 +63,71 @@ def c_map(block: Layer, ax: Any = None) -> Any:
     return ax
 
 
-def depth(
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Behind 0 .. layers blocks, of theory and networks: lengths and correlations with their standard errors."""
+
+    length: Array
+    correlation: Array
+    sampled_length: Array
+    length_error: Array
+    sampled_correlation: Array
+    correlation_error: Array
+    width: int
+    draws: int
+
+
+def trajectories(
     block: Layer,
-    ax: Any = None,
     *,
     layers: int = 12,
     width: int = 256,
     draws: int = 32,
     start: tuple[float, float, float] = (1.0, 1.0, 0.5),
     seed: int = 0,
-) -> Any:
-    """Length q and correlation c by layer: lines the theory, points the mean of networks with two standard errors."""
+    networks: Layer | None = None,
+) -> Trajectories:
+    """Theory of `block` and real networks of it, or of `networks`, from pre-activations of variances and covariance
+    `start`."""
     from meanfield.finite import sample
     from meanfield.observe import inputs
     from meanfield.theory import Case
 
-    ax, built = axes(ax), Block(block)
+    built, drawn = Block(block), block if networks is None else networks
     p, q, k = orbit(lambda state: built("orbit", state)[0], start, layers).T
     x = inputs(Case(block, block, layers, start), pairs=1)
-    found = sample(Dense(1, 0) >> Repeat(block, layers), x, width=width, draws=draws, seed=seed).grams[:, 1:]
+    found = sample(Dense(1, 0) >> Repeat(drawn, layers), x, width=width, draws=draws, seed=seed).grams[:, 1:]
     lengths = found[:, :, 1, 1]
     correlations = found[:, :, 0, 1] / np.sqrt(found[:, :, 0, 0] * found[:, :, 1, 1])
-    at = np.arange(layers + 1)
-    for line, points, name, colour in (
-        (q, lengths, "length q", INK),
-        (k / np.sqrt(p * q), correlations, "correlation c", "tab:orange"),
+    return Trajectories(q, k / np.sqrt(p * q), *_summary(lengths), *_summary(correlations), width, draws)
+
+
+def _summary(found: Array) -> tuple[Array, Array]:
+    """Mean over the draws, and its standard error."""
+    return np.asarray(found.mean(0)), np.asarray(found.std(0, ddof=1) / np.sqrt(len(found)))
+
+
+def depth(block: Layer, ax: Any = None, **options: Any) -> Any:
+    """Length q and correlation c by layer: lines the theory, points the mean of networks with two standard errors.
+
+    options: layers (12), width (256), draws (32), start (1, 1, 0.5), seed (0).
+    """
+    found = trajectories(block, **options)
+    ax = walked(found, axes(ax))
+    ax.set(title=f"{block}\nlines: theory; points: {found.draws} networks of width {found.width}")
+    return ax
+
+
+def walked(found: Trajectories, ax: Any) -> Any:
+    """Draw trajectories."""
+    at = np.arange(len(found.length))
+    for line, points, errors, name, colour in (
+        (found.length, found.sampled_length, found.length_error, "length q", INK),
+        (found.correlation, found.sampled_correlation, found.correlation_error, "correlation c", "tab:orange"),
     ):
         ax.plot(at, line, color=colour, label=name)
-        ax.errorbar(
-            at,
-            points.mean(0),
-            2 * points.std(0, ddof=1) / np.sqrt(draws),
-            fmt="o",
-            ms=3,
-            color=colour,
-            capsize=2,
-        )
-    ax.set(xlabel="blocks", title=f"{block}\nlines: theory; points: {draws} networks of width {width}")
+        ax.errorbar(at, points, 2 * errors, fmt="o", ms=3, color=colour, capsize=2)
+    ax.set(xlabel="blocks")
     ax.legend(frameon=False)
     return ax
 
