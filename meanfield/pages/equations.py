@@ -82,7 +82,7 @@ def derived_equations(found: Any) -> tuple[Equation, ...]:
 
 
 def _limit(found: Any) -> str:
-    return f"{found.layer}" if isinstance(getattr(found, "layer", None), Layer) else "equations"
+    return shown(found.layer) if isinstance(getattr(found, "layer", None), Layer) else "equations"
 
 
 def _exponents(step: Any, name: str, label: str) -> Equation:

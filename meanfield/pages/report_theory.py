@@ -68,14 +68,16 @@ def _cases(theory: Theory, checked: list[tuple[str, Verdict, Verdict]]) -> Secti
         "Each case is checked twice: against its own networks, which must agree, and against those of its twin, the "
         "block with one constant off by ten per cent, which must disagree.",
     )
-    heads = ("case", "block", "blocks deep", "verdict", "twin", "verdict of the twin")
+    heads = ("case", "verdict", "verdict of the twin", "block", "twin", "blocks deep")
     outcomes = {name: (own.outcome, twin.outcome) for name, own, twin in checked}
     rows, marks = [], {}
     for i, (name, case) in enumerate(theory.cases.items()):
         own, twin = outcomes.get(name, ("not checked", "not checked"))
-        rows.append((name, str(case.block), str(case.depth), own, str(case.twin), twin))
-        if name in outcomes and (own, twin) != ("agrees", "disagrees"):
+        rows.append((name, own, twin, str(case.block), str(case.twin), str(case.depth)))
+        if own == "disagrees" or twin == "agrees":
             marks[i] = "bad"
+        elif "inconclusive" in (own, twin):
+            marks[i] = "warn"
     return Section("cases", "Cases", text, tables=(Table("Cases and twins", heads, tuple(rows), marks),))
 
 
