@@ -99,10 +99,10 @@ def trajectories(
     found = sample(Dense(1, 0) >> Repeat(drawn, layers), x, width=width, draws=draws, seed=seed).grams[:, 1:]
     lengths = found[:, :, 1, 1]
     correlations = found[:, :, 0, 1] / np.sqrt(found[:, :, 0, 0] * found[:, :, 1, 1])
-    return Trajectories(q, k / np.sqrt(p * q), *_summary(lengths), *_summary(correlations), width, draws)
+    return Trajectories(q, k / np.sqrt(p * q), *summary(lengths), *summary(correlations), width, draws)
 
 
-def _summary(found: Array) -> tuple[Array, Array]:
+def summary(found: Array) -> tuple[Array, Array]:
     """Mean over the draws, and its standard error."""
     return np.asarray(found.mean(0)), np.asarray(found.std(0, ddof=1) / np.sqrt(len(found)))
 

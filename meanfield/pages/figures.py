@@ -97,6 +97,7 @@ def phase_words(found: PhaseDiagram, at: Phase | None) -> str:
     share = float((found.chi_1 > 1).mean())
     text = (
         f"weight_var from {found.weight_var[0]:.3g} to {found.weight_var[-1]:.3g} and bias_var from "
-        f"{found.bias_var[0]:.3g} to {found.bias_var[-1]:.3g}: chaotic at {share:.0%} of the grid."
+        f"{found.bias_var[0]:.3g} to {found.bias_var[-1]:.3g}: chaotic at {share:.0%} of the grid, by chi_1 at the "
+        "length that signals of length 1 settle at."
     )
     return text if at is None else f"{text} The block lies in the {at.phase} phase with chi_1 = {at.chi_1:.5g}."

@@ -1,5 +1,6 @@
 """mf.report: everything that is known of a block or of a theory on one page that needs no network and no script."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,19 @@ from meanfield.pages.report_block import (
     verdict_section,
 )
 from meanfield.pages.report_theory import theory_report
-from meanfield.pages.subject import Subject, subject
+from meanfield.pages.report_tokens import tokens_section, tokens_verdict, transformer_block
+from meanfield.pages.subject import Subject, shown, subject
 from meanfield.progress import progress
 from meanfield.theory import Theory, theories
 from meanfield.theory import theory as named
 from symbolic.activations import ACTIVATIONS
 from symbolic.networks import Layer
+from symbolic.transformers import TransformerBlock
 
+Step = tuple[str, str, Callable[[], Section]]
 DEPTH, WIDTH, DRAWS = 12, 256, 32
+TOKENS_INIT = "scales of a Transformer block depend on a target: mf.init_scale(block, depth=, cosine=, below=)"
+SUBTITLE = "Mean-field theory at infinite width, and real networks where there are some"
 
 
 def report(
@@ -94,21 +100,39 @@ def side_by_side(sections: list[Section]) -> list[Section]:
 
 
 def _block_report(about: Subject, wanted: Wanted) -> Report:
-    steps = (
+    tokens = isinstance(about.block, TransformerBlock)
+    steps = _token_steps(about, wanted) if tokens else _steps(about, wanted)
+    sections = []
+    with progress("page") as tell:
+        for done, step in enumerate(steps):
+            sections.append(attempt(*step))
+            tell(done + 1, len(steps))
+    if tokens:
+        sections.append(attempt("verdict", "Verdict", lambda: tokens_verdict(transformer_block(about.block), wanted)))
+    else:
+        sections = side_by_side(sections)
+        sections.append(attempt("verdict", "Verdict", lambda: verdict_section(about, wanted)))
+    title = shown(about.block if about.phi is None or about.point is not None else about.phi)
+    commands = again(title, wanted), again_in_python(title, about, wanted)
+    return Report(title, SUBTITLE, tuple(sections), commands)
+
+
+def _steps(about: Subject, wanted: Wanted) -> tuple[Step, ...]:
+    return (
         ("equations", "Equations", lambda: equations_section(about)),
         ("phase", "Phase", lambda: phase_section(about)),
         ("diagram", "Phase diagram", lambda: diagram_section(about)),
         ("init", "Initialization", lambda: init_section(about, wanted.depth)),
         ("depth", "Depth", lambda: depth_section(about, wanted)),
     )
-    sections = []
-    with progress("page") as tell:
-        for done, step in enumerate(steps):
-            sections.append(attempt(*step))
-            tell(done + 1, len(steps))
-    sections = side_by_side(sections)
-    sections.append(attempt("verdict", "Verdict", lambda: verdict_section(about, wanted)))
-    title = str(about.block if about.phi is None or about.point is not None else about.phi)
-    subtitle = "Mean-field theory at infinite width" + ("" if wanted.check is None else ", beside real networks")
-    commands = again(title, wanted), again_in_python(title, about, wanted)
-    return Report(title, subtitle, tuple(sections), commands)
+
+
+def _token_steps(about: Subject, wanted: Wanted) -> tuple[Step, ...]:
+    """Of a Transformer block: the phase of a pair of signals is none of its."""
+    block = transformer_block(about.block)
+    return (
+        ("equations", "Equations", lambda: equations_section(about)),
+        ("tokens", "Tokens", lambda: tokens_section(block, wanted)),
+        ("diagram", "Phase diagram", lambda: diagram_section(about)),
+        ("init", "Initialization", lambda: Section("init", "Initialization", missing=TOKENS_INIT)),
+    )

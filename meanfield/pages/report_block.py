@@ -16,6 +16,7 @@ from meanfield.pages.subject import Subject, shown, spelled
 from meanfield.phase import Phase, phase
 from meanfield.plot import c_map, trajectories, verdict, walked
 from symbolic.fourier_block import has_spectral
+from symbolic.limits import derive
 from symbolic.networks import Layer
 
 WIDEST, TALLEST = 4.0, 0.5  # of the diagram, if the point lies inside
@@ -34,12 +35,34 @@ class Wanted:
     check: dict[str, Any] | None
 
 
+def _needs_numbers(about: Subject) -> None:
+    """ValueError for free variances; NoRule, in the block's own numbers, where no pair of signals describes it."""
+    if about.free is not None and about.point is None:
+        raise ValueError(f"variances of '{shown(about.block)}' are free: write numbers, Dense(weight_var, bias_var)")
+    derive(about.block, "length")
+
+
+def no_networks() -> ValueError:
+    """Why there is no verdict."""
+    return ValueError("no networks were drawn: leave --no-check (check=False) out")
+
+
+def _needs_networks(about: Subject, wanted: Wanted) -> dict[str, Any]:
+    """The same, and ValueError where none are to be drawn; else how many."""
+    if wanted.check is None:
+        raise no_networks()
+    _needs_numbers(about)
+    return wanted.check
+
+
 def equations_section(about: Subject) -> Section:
     return Section("equations", "Equations", *block_equations(about))
 
 
 def phase_section(about: Subject) -> Section:
     """Numbers of the fixed point and the correlation map."""
+    if not has_spectral(about.block):
+        _needs_numbers(about)
     found = phase(about.block)
     rows = (
         ("q", number(found.q, 10), "length that signals settle at"),
@@ -95,8 +118,7 @@ def _diagram_figure(about: Subject, found: PhaseDiagram, at: Phase | None) -> Fi
 
 def depth_section(about: Subject, wanted: Wanted) -> Section:
     """Theory and real networks by layer."""
-    if wanted.check is None:
-        raise ValueError("no networks were drawn: leave --no-check (check=False) out")
+    _needs_networks(about, wanted)
     options: dict[str, Any] = {
         "layers": wanted.depth,
         "width": wanted.width,
@@ -155,9 +177,8 @@ def _init_row(about: Subject, criterion: str, depth: int) -> tuple[str, ...]:
 
 def verdict_section(about: Subject, wanted: Wanted) -> Section:
     """The check of the block's maps against networks, with its evidence."""
-    if wanted.check is None:
-        raise ValueError("no networks were drawn: leave --no-check (check=False) out")
-    found = check(about.block, wanted.networks, seed=wanted.seed, **wanted.check)
+    limits = _needs_networks(about, wanted)
+    found = check(about.block, wanted.networks, seed=wanted.seed, **limits)
     shell = f"meanfield check {quoted(about.block)}" + _flags(wanted)
     figure, table = evidence(found, "verdict", shell, _check_python(about, wanted))
     return Section("verdict", "Verdict", told(found), figures=(figure,), tables=(table,), mark=found.outcome)
@@ -210,7 +231,7 @@ def evidence(found: Verdict, name: str, shell: str, python: str) -> tuple[Figure
 
 def quoted(block: Any) -> str:
     """A block or a name as one word of a shell; neither has double quotes, dollars or backslashes."""
-    text = shown(block)
+    text = block if isinstance(block, str) else shown(block)
     return text if text.isidentifier() else f'"{text}"'
 
 
@@ -228,7 +249,7 @@ def again(block: Any, wanted: Wanted) -> str:
 
 def again_in_python(title: str, about: Subject, wanted: Wanted) -> str:
     """The call that makes the page."""
-    given = spelled(about.block) if title == str(about.block) else repr(title)
+    given = spelled(about.block) if title == shown(about.block) else repr(title)
     options = {"depth": wanted.depth, "width": wanted.width, "draws": wanted.draws, "seed": wanted.seed}
     named = [f"{name}={value}" for name, value in options.items()]
     named += [] if wanted.networks is None else [f"networks={spelled(wanted.networks)}"]

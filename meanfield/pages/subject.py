@@ -1,6 +1,7 @@
 """What a page of a block is about: the block, the same with free variances, its point among them, and its spelling."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -48,16 +49,18 @@ def freed(block: Layer) -> Layer | None:
     if len(found) != 1 or any(hasattr(part, "pointwise_var") for part in layers_in(block)):
         return None
 
-    def visit(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(visit(part) for part in value)
-        if not isinstance(value, Layer) or isinstance(value, Pointwise):
-            return value
-        own = VARIANCES if _is_weighted(value) else {}
-        rest = {f.name: visit(getattr(value, f.name)) for f in fields(value) if f.name not in own}
-        return replace(value, **rest, **own)
+    return _changed(block, lambda part: replace(part, **VARIANCES) if _is_weighted(part) else part)
 
-    return visit(block)
+
+def _changed(value: Any, change: Callable[[Layer], Layer]) -> Any:
+    """The layer with `change` of each of its parts, innermost first."""
+    if isinstance(value, tuple):
+        return tuple(_changed(part, change) for part in value)
+    if not isinstance(value, Layer):
+        return value
+    parts = {f.name: getattr(value, f.name) for f in fields(value)}
+    inner = {name: _changed(part, change) for name, part in parts.items() if isinstance(part, Layer | tuple)}
+    return change(replace(value, **inner))
 
 
 def _weighted(block: Layer) -> list[Layer]:
@@ -76,7 +79,14 @@ def _point(block: Layer) -> tuple[float, float] | None:
 
 def shown(block: Any) -> str:
     """The block as text that can be read back, without arguments that say what is so anyway."""
-    return str(block).replace("weight_var=weight_var, bias_var=bias_var", "")
+    return re.sub(r"(, )?\bweight_var=weight_var, bias_var=bias_var", "", str(_changed(block, _quoted)))
+
+
+def _quoted(part: Layer) -> Layer:
+    """An activation that has no name of its own, in quotes."""
+    if isinstance(part, Pointwise) and not part.name.isidentifier():
+        return Pointwise(f"'{part.name}'", part.formula)
+    return part
 
 
 def spelled(block: Any) -> str:
