@@ -90,21 +90,27 @@ class Report:
     __repr__ = __str__
 
 
-def rendered(page: Report) -> str:
-    """The page through its template, in which every text is escaped; ImportError without jinja2."""
+def template() -> Any:
+    """The template, in which every text is escaped; ImportError without jinja2."""
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
-        from markupsafe import Markup
     except ImportError as error:
         raise ImportError("pages need jinja2: pip install 'meanfield-calculator[report]'") from error
+    setting: dict[str, Any] = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
+    return Environment(loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, **setting).get_template(
+        "report.html.j2"
+    )
+
+
+def rendered(page: Report) -> str:
+    """The page through its template; equations and pictures are markup, made by `typeset` and `figures`."""
+    from markupsafe import Markup
+
     import meanfield
 
+    style = Markup((FOLDER / "style.css").read_text(encoding="utf-8"))
     known: dict[str, Any] = {"page": page, "marks": MARKS, "version": meanfield.__version__, "markup": Markup}
-    loader = FileSystemLoader(FOLDER)
-    setting = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment: Any = Environment(loader=loader, **setting)  # type: ignore[arg-type]
-    style = (FOLDER / "style.css").read_text(encoding="utf-8")
-    return str(environment.get_template("report.html.j2").render(style=Markup(style), **known)) + "\n"
+    return str(template().render(style=style, **known)) + "\n"
 
 
 def attempt(name: str, title: str, build: Callable[[], Section]) -> Section:

@@ -9,7 +9,7 @@ from meanfield.check import DRAWS as FIRST
 from meanfield.check import MAX_DRAWS
 from meanfield.finite.networks import whole
 from meanfield.finite.sample import entropy
-from meanfield.pages.parts import Report, Section, attempt, rendered
+from meanfield.pages.parts import Report, Section, attempt, template
 from meanfield.pages.report_block import (
     Wanted,
     again,
@@ -57,13 +57,16 @@ def report(
     `networks`: another block, whose networks are drawn. With `path` the page is written there, whole or not at all.
     Sections that the theory does not have for this block are named on the page with the reason.
 
-    Raises ValueError or TypeError for what is no block, activation or theory, and for networks= of a theory;
+    Raises ValueError or TypeError for what is no block, activation or theory, for networks= of a theory, for no folder;
     ImportError with the command to run where jinja2, latex2mathml or matplotlib are missing.
     """
     for name, value in {"depth": depth, "width": width, "max_draws": max_draws}.items():
         whole(name, value)
     if whole("draws", draws) < 2:
         raise ValueError(f"draws must be at least 2, for the spread of one network is unknown, not {draws}")
+    if path is not None and not Path(path).parent.is_dir():
+        raise ValueError(f"{path} cannot be written: there is no folder {Path(path).parent}")
+    template()  # a package that is missing is missed before the work
     limits = {"draws": min(FIRST, max_draws), "max_draws": max_draws} if check else None
     found = _theory(block_or_theory)
     if found is not None and networks is not None:
@@ -73,9 +76,7 @@ def report(
     else:
         wanted = Wanted(depth, width, draws, entropy(seed), networks, limits)
         page = _block_report(subject(block_or_theory), wanted)
-    if path is None:
-        rendered(page)  # a package that is missing is missed now
-    else:
+    if path is not None:
         page.save(path)
     return page
 

@@ -22,7 +22,7 @@ def theory_report(theory: Theory, seed: int, limits: Limits) -> Report:
         why = "no networks were drawn: leave --no-check (check=False) out"
         sections += [_cases(theory, []), Section("verdicts", "Verdicts", missing=why)]
     else:
-        sections += [_cases(theory, checked), *(_case(theory, i, *pair) for i, pair in enumerate(checked))]
+        sections += [_cases(theory, checked), *(_case(theory, i, limits, *pair) for i, pair in enumerate(checked))]
     skip = "--no-check" if limits is None else f"--max-draws {limits['max_draws']}"
     options = "check=False" if limits is None else f"max_draws={limits['max_draws']}"
     shell = f"meanfield report {theory.name} --seed {seed} {skip} -o report.html"
@@ -81,10 +81,11 @@ def _cases(theory: Theory, checked: list[tuple[str, Verdict, Verdict]]) -> Secti
     return Section("cases", "Cases", text, tables=(Table("Cases and twins", heads, tuple(rows), marks),))
 
 
-def _case(theory: Theory, index: int, name: str, own: Verdict, twin: Verdict) -> Section:
-    limits = f"--max-draws {own.draws} --draws {own.draws}"
-    shell = f"meanfield check {theory.name} --case {quoted(name)} --seed {own.seed} {limits}"
-    python = imported(f'mf.check("{theory.name}", case="{name}", seed={own.seed}).plot()')
+def _case(theory: Theory, index: int, limits: dict[str, Any], name: str, own: Verdict, twin: Verdict) -> Section:
+    flags = " ".join(f"--{option.replace('_', '-')} {value}" for option, value in limits.items())
+    shell = f"meanfield check {theory.name} --case {quoted(name)} --seed {own.seed} {flags}"
+    options = ", ".join(f"{option}={value}" for option, value in limits.items())
+    python = imported(f'mf.check("{theory.name}", case="{name}", seed={own.seed}, {options}).plot()')
     figure, table = evidence(own, f"case-{index}", shell, python)
     _, against = evidence(twin, f"twin-{index}", "", "")
     folded = Table(

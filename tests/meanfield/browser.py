@@ -12,6 +12,31 @@ FLAGS = (
 )  # fmt: skip
 
 
+OVERLAPS = """
+return [...document.querySelectorAll('svg')].flatMap(svg => {
+  const boxes = [...svg.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]);
+  return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([b, q]) =>
+    Math.min(p.right, q.right) - Math.max(p.left, q.left) > 1 &&
+    Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 1).map(([b, q]) => [a, b]));
+});
+"""
+CONTRASTS = """
+const channels = c => c.match(/[\\d.]+/g).map(Number);
+const luminance = c => channels(c).slice(0, 3).map(x => x / 255)
+  .map(x => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, x, i) => sum + x * [0.2126, 0.7152, 0.0722][i], 0);
+const opaque = c => channels(c).length < 4 || channels(c)[3] > 0;
+const ground = e => !e ? 'rgb(255, 255, 255)' :
+  opaque(getComputedStyle(e).backgroundColor) ? getComputedStyle(e).backgroundColor : ground(e.parentElement);
+const own = e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+return [...document.body.querySelectorAll('*')].filter(e => own(e) && e.getClientRects().length).map(e => {
+  const style = getComputedStyle(e), ink = e instanceof SVGElement ? style.fill : style.color;
+  const [low, high] = [luminance(ink), luminance(ground(e))].sort((a, b) => a - b);
+  return [(high + 0.05) / (low + 0.05), e.textContent.trim().slice(0, 40)];
+});
+"""
+
+
 class Browser:
     """A driver with the questions that tests of pages ask."""
 
@@ -45,6 +70,28 @@ class Browser:
     def overflow(self):
         """By how many pixels the page is wider than its window."""
         return self.js("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+    def overlaps(self):
+        """Pairs of texts in one <svg> whose boxes meet."""
+        return self.js(OVERLAPS)
+
+    def contrasts(self):
+        """Of every visible text (WCAG contrast with what is behind it, text)."""
+        return self.js(CONTRASTS)
+
+    def tabbed(self, most=200):
+        """The elements that the Tab key reaches, each once, in order."""
+        from selenium.webdriver.common.keys import Keys
+
+        found = []
+        self.js("document.activeElement.blur(); window.scrollTo(0, 0)")
+        for _ in range(most):
+            self.driver.switch_to.active_element.send_keys(Keys.TAB)
+            element = self.driver.switch_to.active_element
+            if element in found or element.tag_name == "body":
+                break
+            found.append(element)
+        return found
 
     def screenshot(self, path, full=True):
         """A picture of the page, whole or of the window."""

@@ -9,14 +9,17 @@ from typer.testing import CliRunner
 
 import meanfield as mf
 from meanfield.cli import app
-from meanfield.pages.subject import freed, spelled
+from meanfield.pages.equations import block_equations
+from meanfield.pages.figures import svg
+from meanfield.pages.parts import Figure, Report, Section, Table
+from meanfield.pages.subject import freed, spelled, subject
 from symbolic.blocks import parse_block
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
 BLOCK = mf.erf >> mf.Dense(2.25, 0.09)
-FEW = {"depth": 3, "width": 32, "draws": 4, "max_draws": 60}
+FEW = {"depth": 3, "width": 32, "draws": 4, "max_draws": 16}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_the_scales_are_those_of_init_scale(page):
 
 
 def test_the_verdict_is_that_of_check(page):
-    found = mf.check(BLOCK, draws=60, max_draws=60)
+    found = mf.check(BLOCK, draws=16, max_draws=16)
     section = page.section("verdict")
     assert section.mark == found.outcome
     for row in found.rows:
@@ -55,7 +58,7 @@ def test_the_verdict_is_that_of_check(page):
         assert float(theory) == pytest.approx(row.theory, rel=1e-5)
         assert float(estimate) == pytest.approx(row.estimate, rel=1e-5)
         assert interval == f"[{row.low:+.3g}, {row.high:+.3g}]" and outcome == row.outcome
-    assert "60 networks at each of the widths 128 and 512" in section.text[0]
+    assert "16 networks at each of the widths 128 and 512" in section.text[0]
 
 
 def test_the_trajectories_are_those_of_plot(page):
@@ -132,7 +135,7 @@ def test_a_fourier_layer_has_equations_over_lags():
 def test_a_theory_tells_its_cases_and_twins():
     theory = mf.theory("poole2016")
     few = replace(theory, cases={"chaotic erf": theory.cases["chaotic erf"]})
-    page = mf.report(few, max_draws=250)
+    page = mf.report(few, max_draws=100)
     assert page.title == "poole2016: Length and correlation maps of deep random networks"
     assert table(page, "cases")["chaotic erf"][:2] == ("agrees", "disagrees")
     assert page.section("case-0-verdict").mark == "agrees"
@@ -144,7 +147,7 @@ def test_a_theory_whose_networks_are_wrong_is_marked():
     case = theory.cases["chaotic erf"]
     wrong = replace(theory, name="wrong", cases={"swapped": replace(case, twin=case.block)},
                     sample=lambda block, case, width, rng: 2 * theory.sample(block, case, width, rng))  # fmt: skip
-    page = mf.report(wrong, max_draws=60)
+    page = mf.report(wrong, max_draws=16)
     assert table(page, "cases")["swapped"][0] == "disagrees"
     assert page.section("cases").tables[0].marks == {0: "bad"}
 
@@ -157,17 +160,20 @@ def test_whatever_a_theory_derives_is_typeset(name):
 
 
 def test_text_of_users_is_escaped():
-    theory = mf.theory("poole2016")
     evil = "<script>alert(1)</script>"
-    page = mf.report(replace(theory, name="evil", title=evil, claim=evil, cite=evil), check=False)
-    assert "<script" not in page.html and "&lt;script&gt;" in page.html
+    table = Table(evil, (evil, evil), ((evil, evil),), folded=True)
+    figure = Figure("figure", evil, svg("figure", evil, evil, lambda ax: ax.set(xlabel=evil)), evil, evil)
+    sections = Section("one", evil, (evil,), (), (figure,), (table,)), Section("two", evil, missing=evil)
+    html = Report(evil, evil, sections, (evil, evil)).html
+    assert "<script" not in html and html.count("&lt;script&gt;") > 15
 
 
-def test_a_formula_of_users_is_escaped():
+def test_a_formula_of_users_stays_text():
     from sympy import Symbol
 
-    page = mf.report(mf.activation(Symbol("<script>alert(1)</script>") ** 2) >> mf.Dense(1, 0), check=False)
-    assert "<script" not in page.html
+    block = mf.activation(Symbol("<script>") ** 2) >> mf.Dense(1, 0)
+    _, equations = block_equations(subject(block))
+    assert "<script" not in "".join(equation.math for equation in equations)
 
 
 def test_the_page_asks_for_nothing_outside(page):
@@ -212,7 +218,12 @@ def test_a_section_that_is_not_there_is_refused(page):
 def test_a_missing_package_is_said_with_the_command_that_brings_it(package, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(ImportError, match=r"pip install 'meanfield-calculator\[report\]'"):
-        mf.report("relu", check=False)
+        mf.report(mf.relu >> mf.Dense(2, 0), check=False)
+
+
+def test_a_folder_that_is_not_there_is_missed_before_the_work(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder"):
+        mf.report(BLOCK, tmp_path / "none" / "page.html")
 
 
 def test_the_command_line(tmp_path):
