@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from meanfield.torch.analysis import Analysis as Analysis
+    from meanfield.torch.analyze_model import analyze as analyze
     from meanfield.torch.coordinate import ModuleCheck as ModuleCheck
     from meanfield.torch.coordinate import ModuleSlope as ModuleSlope
     from meanfield.torch.coordinate import coordinate_check as coordinate_check
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from meanfield.torch.shapes import base_shapes as base_shapes
 
 _HOMES = {
+    "analysis": ("Analysis",),
+    "analyze_model": ("analyze",),
     "coordinate": ("ModuleCheck", "ModuleSlope", "coordinate_check"),
     "fourier": ("OperatorInit", "init_fno_"),
     "kernels": ("InfiniteWidthKernel",),

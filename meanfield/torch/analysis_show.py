@@ -1,0 +1,77 @@
+"""What an analysis says of itself: a table of 80 columns, and the picture of mean squares and gradients over steps."""
+
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from meanfield.plot import axes
+from meanfield.show import text
+from meanfield.torch.walk_state import SIGMAS
+
+if TYPE_CHECKING:
+    from meanfield.torch.analysis import Analysis, Figure
+
+NAME = 22  # characters of a step's name
+SILENT = ("Move", "Constant")  # steps that change no mean square
+
+
+def table(found: "Analysis") -> str:
+    """The findings, how to read the figures, and a row for each step but those that only move entries."""
+    rows = Table(box=None, pad_edge=False, padding=(0, 1))
+    rows.add_column("step", no_wrap=True)
+    for name in ("square", "measured", "gradient", "measured", "corr", "measured"):
+        rows.add_column(name, justify="right", no_wrap=True)
+    for row in found.rows:
+        if row.operation not in SILENT:
+            rows.add_row(
+                escape(_short(row.name)),
+                *_pair(row.q, ".2e"),
+                *_pair(row.gradient, ".1e"),
+                *_pair(row.correlation, ".3f"),
+            )
+    return text(*_head(found), rows, width=80)
+
+
+def _head(found: "Analysis") -> list[str]:
+    said = [f"{escape(each.culprit)}\n  -> {escape(each.advice)}" for each in found.findings]
+    ratio = f"gradients of the first over those of the last layer: {found.gradient_ratio:.3g} (root mean square)"
+    off = sum(row.outcome == "disagrees" for row in found.rows)
+    note = f"* {off} steps are off the prediction by more than {SIGMAS:g} standard deviations of networks so wide"
+    silent = "- here the theory is silent, and goes on from what is measured"
+    return [*(said or ["nothing is wrong"]), ratio, *([note] if off else []), silent, ""]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME else "…" + name[1 - NAME :]
+
+
+def _pair(figure: "Figure", form: str) -> tuple[str, str]:
+    predicted = (
+        "-" if figure.outcome == "measured" or not isfinite(figure.predicted) else format(figure.predicted, form)
+    )
+    measured = format(figure.measured, form) if isfinite(figure.measured) else ""
+    return predicted, measured + ("*" if figure.outcome == "disagrees" else " ")
+
+
+def plot(found: "Analysis", ax: Any = None) -> Any:
+    """Mean square and mean squared gradient by step on a logarithmic scale, predicted and measured."""
+    ax = axes(ax)
+    for name, colour, kind in (("mean square", "tab:blue", "q"), ("mean squared gradient", "tab:orange", "gradient")):
+        figures = [(at, getattr(row, kind)) for at, row in enumerate(found.rows)]
+        known = [(at, figure.predicted) for at, figure in figures if isfinite(figure.predicted)]
+        seen = [(at, figure) for at, figure in figures if isfinite(figure.measured) and figure.measured > 0]
+        ax.plot(*zip(*known, strict=True), color=colour, label=name)
+        ax.errorbar(
+            [at for at, _ in seen],
+            [figure.measured for _, figure in seen],
+            [2 * figure.error for _, figure in seen],
+            fmt="o",
+            ms=3,
+            color=colour,
+            capsize=2,
+        )
+    ax.set(xlabel="step", yscale="log", title="lines: theory; points: measured")
+    ax.legend(frameon=False)
+    return ax

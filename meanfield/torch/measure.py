@@ -1,0 +1,158 @@
+"""What really flows through a network: mean products of a few inputs' signals and mean squared gradients at each step.
+
+The model runs as in training, but nothing of it changes: parameters keep their .grad, buffers, modes and the random
+state are put back. Gradients are those of the sum of the outputs with independent N(0, 1) factors, which the theory
+means, or of the loss given. Steps are found by the names of modules and of the nodes of torch.fx.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from math import nan, sqrt
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from meanfield.torch.graph import Graph
+from meanfield.torch.trace import Leaves
+from meanfield.torch.trace_shapes import untouched
+from meanfield.torch.walk_state import Array, Measured
+
+INPUTS = 8  # of the batch, whose products are kept
+
+
+@dataclass
+class _Pass:
+    """What one forward and backward pass showed, by name of step."""
+
+    grams: dict[str, Array] = field(default_factory=dict)
+    means: dict[str, Array] = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
+    unevenness: dict[str, float] = field(default_factory=dict)
+    gradients: dict[str, float] = field(default_factory=dict)
+
+    def record(self, name: str, value: Any, batch: int) -> None:
+        """Keep the moments of a value at once, as later steps may write into it; its gradient when it comes."""
+        value = value[0] if isinstance(value, tuple) and value else value
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point() or not value.numel():
+            return
+        if name in self.grams or value.ndim == 0 or value.shape[0] != batch:
+            return
+        rows = value.detach()[:INPUTS].flatten(1).double()
+        self.grams[name] = (rows @ rows.T / rows.shape[1]).cpu().numpy()
+        self.means[name] = rows.mean(dim=1).cpu().numpy()
+        self.sizes[name] = float(rows.shape[1])
+        if value.ndim > 1:
+            channels = value.detach().double().transpose(0, 1).flatten(1)
+            self.shares[name] = float(channels.mean(dim=1).square().mean() / channels.square().mean().clamp(min=1e-300))
+            spreads = value.detach()[:INPUTS].double().var(dim=-1, correction=0).clamp(min=1e-300)
+            self.unevenness[name] = float(spreads.mean() * (1 / spreads).mean())
+        if value.requires_grad:
+            value.register_hook(lambda g: self.gradients.update({name: _mean_square(g[:INPUTS])}))
+
+
+def _mean_square(values: Any) -> float:
+    return float(values.detach().double().square().mean())
+
+
+class _Watched(fx.Interpreter):
+    """Runs a traced module, and shows the value of each node that calls no module."""
+
+    def __init__(self, model: Any, graph: fx.Graph, see: Callable[[str, Any], None]) -> None:
+        super().__init__(model, graph=graph)
+        self.see = see
+
+    def run_node(self, n: fx.Node) -> Any:
+        found = super().run_node(n)
+        if n.op not in ("output", "call_module"):
+            self.see(n.name, found)
+        return found
+
+
+def measure(
+    model: Any, example: Any, graph: Graph, *, passes: int, loss: Callable[[Any], Any] | None, seed: int
+) -> list[Measured | None]:
+    """What each step of `graph` gives, averaged over passes; None where it cannot be seen."""
+    inputs = example if isinstance(example, tuple) else (example,)
+    batch = inputs[0].shape[0]
+    found = []
+    with untouched(model):
+        model.train()
+        nodes = None
+        with suppress(Exception):  # what torch.fx does not follow runs as it is, seen through its modules alone
+            nodes = Leaves().trace(model)
+        for each in range(passes):
+            torch.manual_seed(seed + each)
+            found.append(_run(model, nodes, inputs, batch, loss))
+    return [_average(step.name, found) for step in graph.steps]
+
+
+def _run(model: Any, nodes: Any, inputs: tuple[Any, ...], batch: int, loss: Callable[[Any], Any] | None) -> _Pass:
+    seen = _Pass()
+    given = [_fresh(each) for each in inputs]
+    with torch.enable_grad(), _hooks(model, lambda name, value: seen.record(name, value, batch)):
+        if nodes is None:
+            output = model(*given)
+        else:
+            run = _Watched(model, nodes, lambda name, value: seen.record(name, value, batch))
+            output = run.run(*given)
+        first = output[0] if isinstance(output, tuple | list) else output
+        value = (first * torch.randn_like(first)).sum() if loss is None else loss(output)
+        wanted = [each for each in (*given, *model.parameters()) if each.requires_grad]
+        if value.requires_grad:
+            torch.autograd.grad(value, wanted, allow_unused=True)
+    return seen
+
+
+def _fresh(value: Any) -> Any:
+    """A copy that gradients reach, and that a step may write into."""
+    if isinstance(value, torch.Tensor) and value.is_floating_point():
+        return value.detach().clone().requires_grad_(True).clone()
+    return value
+
+
+@contextmanager
+def _hooks(model: Any, see: Callable[[str, Any], None]) -> Iterator[None]:
+    """Show what each module gives, under its name and the number of the call."""
+    calls: Counter[str] = Counter()
+
+    def shown(name: str) -> Callable[[Any, Any, Any], None]:
+        def keep(_module: Any, _given: Any, output: Any) -> None:
+            calls[name] += 1
+            see(name if calls[name] == 1 else f"{name} (call {calls[name]})", output)
+
+        return keep
+
+    hooks = [module.register_forward_hook(shown(name)) for name, module in model.named_modules() if name]
+    try:
+        yield
+    finally:
+        for each in hooks:
+            each.remove()
+
+
+def _average(name: str, found: list[_Pass]) -> Measured | None:
+    if any(name not in each.grams for each in found):
+        return None
+    grams = np.stack([each.grams[name] for each in found])
+    gradients = np.array([each.gradients.get(name, nan) for each in found])
+    one = [Measured(gram, each.means[name], 1) for gram, each in zip(grams, found, strict=True)]
+    return Measured(
+        gram=grams.mean(axis=0),
+        mean=np.mean([each.means[name] for each in found], axis=0),
+        size=found[0].sizes[name],
+        share=float(np.mean([each.shares.get(name, nan) for each in found])),
+        unevenness=float(np.mean([each.unevenness.get(name, nan) for each in found])),
+        gradient=float(gradients.mean()),
+        q_error=_error(np.array([each.q for each in one])),
+        correlation_error=_error(np.array([each.correlation for each in one])),
+        gradient_error=_error(gradients),
+    )
+
+
+def _error(values: Array) -> float:
+    return float(values.std(ddof=1)) / sqrt(len(values)) if len(values) > 1 else 0.0
