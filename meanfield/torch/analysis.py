@@ -133,7 +133,7 @@ def _figure(
     return Figure(predicted, measured, error, allowed, outcome)
 
 
-ROUNDING = 1e-4  # float32, and the eps of norms
+ROUNDING = 1e-3  # of float32, of the eps of norms where a feature is small
 
 
 def root_ratio(first: float, last: float) -> float:

@@ -13,7 +13,7 @@ from meanfield.torch.walk_state import SIGMAS
 if TYPE_CHECKING:
     from meanfield.torch.analysis import Analysis, Figure
 
-NAME = 22  # characters of a step's name
+NAME = 21  # characters of a step's name
 SILENT = ("Move", "Constant")  # steps that change no mean square
 
 
@@ -21,7 +21,7 @@ def table(found: "Analysis") -> str:
     """The findings, how to read the figures, and a row for each step but those that only move entries."""
     rows = Table(box=None, pad_edge=False, padding=(0, 1))
     rows.add_column("step", no_wrap=True)
-    for name in ("square", "measured", "gradient", "measured", "corr", "measured"):
+    for name in ("square", "seen", "gradient", "seen", "corr", "seen"):
         rows.add_column(name, justify="right", no_wrap=True)
     for row in found.rows:
         if row.operation not in SILENT:
@@ -35,12 +35,14 @@ def table(found: "Analysis") -> str:
 
 
 def _head(found: "Analysis") -> list[str]:
-    said = [f"{escape(each.culprit)}\n  -> {escape(each.advice)}" for each in found.findings]
+    advice = dict.fromkeys(each.advice for each in found.findings)
+    said = [escape(each.culprit) for each in found.findings] + [f"-> {escape(each)}" for each in advice]
     ratio = f"gradients of the first over those of the last layer: {found.gradient_ratio:.3g} (root mean square)"
     off = sum(row.outcome == "disagrees" for row in found.rows)
-    note = f"* {off} steps are off the prediction by more than {SIGMAS:g} standard deviations of networks so wide"
-    silent = "- here the theory is silent, and goes on from what is measured"
-    return [*(said or ["nothing is wrong"]), ratio, *([note] if off else []), silent, ""]
+    note = f"* off by more than {SIGMAS:g} standard deviations of networks so wide: {off} steps"
+    columns = "mean square, mean squared gradient, correlation of inputs: predicted and seen"
+    silent = "- here the theory is silent, and goes on from what is seen"
+    return [*(said or ["nothing is wrong"]), ratio, columns, silent, *([note] if off else []), ""]
 
 
 def _short(name: str) -> str:

@@ -7,9 +7,9 @@ silent the prediction goes on from what was measured there, and says so.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import nan, sqrt
+from math import inf, nan, sqrt
 
-from meanfield.torch.graph import Add, Affine, Constant, Drop, Function, Graph, Move, Norm, Scale, Step
+from meanfield.torch.graph import Add, Affine, Constant, Drop, Function, Graph, Move, Norm, Scale, Shift, Spectral, Step
 from meanfield.torch.walk_backward import Passage, backward
 from meanfield.torch.walk_forward import Place, forward
 from meanfield.torch.walk_state import Measured, Moments, Signal, unknown
@@ -46,8 +46,16 @@ def _forward(
         return found
     if own is None:
         return unknown(count)
-    width = min((each.width for each in given), default=float("inf"))
-    return replace(own.signal, width=width)
+    width = min((each.width for each in given), default=inf)
+    return replace(own.signal, width=width, gaussian=_gaussian(step, given))
+
+
+def _gaussian(step: Step, given: Sequence[Signal]) -> bool:
+    """Are entries sums over fresh weights, in what was measured behind a step?"""
+    if isinstance(step.operation, Affine | Spectral):
+        return True
+    kept = isinstance(step.operation, Add | Move | Scale | Shift | Norm)
+    return kept and all(each.gaussian for each in given)
 
 
 def _gradients(graph: Graph, signals: Sequence[Signal], measured: Sequence[Measured | None]) -> list[Gradient]:

@@ -47,7 +47,7 @@ def _(operation: Affine, at: Passage) -> tuple[float, float]:
 @backward.register
 def _(operation: Function, at: Passage) -> tuple[float, float]:
     before = at.given[0]
-    if not before.finite:
+    if not (before.finite and before.gaussian):
         return nan, 0.0
     found = means(operation.phi, before.gram)
     # squared Gaussian gradients (kurtosis 3) times phi'^2, less the 2/n that the layer behind already counts

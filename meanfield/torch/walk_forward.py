@@ -59,7 +59,7 @@ def _(operation: Affine, given: Sequence[Signal], place: Place) -> Signal | None
 @forward.register
 def _(operation: Function, given: Sequence[Signal], place: Place) -> Signal | None:
     before = given[0]
-    if not before.finite:
+    if not (before.finite and before.gaussian):
         return None
     found = means(operation.phi, before.gram)
     gram = found.product.copy()
@@ -74,6 +74,7 @@ def _(operation: Function, given: Sequence[Signal], place: Place) -> Signal | No
         drift_c=ratio**2 * before.drift_c,
         own_c=(1 - c**2) ** 2 * more / 2 / before.width,
         width=before.width,
+        gaussian=False,
     )
 
 
@@ -95,9 +96,16 @@ def _(operation: Norm, given: Sequence[Signal], place: Place) -> Signal | None:
     if place.measured is None or not place.measured.q > 0:
         return None
     # Each channel is centred over batch and positions, whose correlations no walk carries: only its size is known.
-    scale = (gain + shift) / place.measured.q
-    return replace(given[0], gram=scale * place.measured.gram, mean=place.measured.mean, drift=0.0, own=0.0,
-                   measured=frozenset({"c"}))  # fmt: skip
+    before = given[0]
+    scale = (gain * before.q / (before.q + operation.eps) + shift) / place.measured.q
+    return replace(
+        before,
+        gram=scale * place.measured.gram,
+        mean=place.measured.mean,
+        drift=0.0,
+        own=2 / (place.count * before.width),
+        measured=frozenset({"c"}),
+    )
 
 
 def _each(operation: Norm, before: Signal, gain: float, shift: float) -> Signal:
@@ -121,14 +129,16 @@ def _(operation: Add, given: Sequence[Signal], place: Place) -> Signal | None:
     width = min(each.width for each in given)
     drifts = np.array([[each.drift, each.drift_c + each.own_c] for each in given])
     drift, drift_c = np.square(shares) @ drifts
+    crossed = 2 * (1 - float(np.square(shares).sum())) / width  # the products of branches, zero on average
     return Signal(
         np.asarray(total),
         np.asarray(sum(a * each.mean for a, each in zip(operation.coefficients, given, strict=True))),
         drift=float(drift),
-        own=max(each.own for each in given),
+        own=float(np.square(shares) @ [each.own for each in given]) + crossed,
         drift_c=float(drift_c),
-        own_c=max(each.own_c for each in given),
+        own_c=crossed,
         width=width,
+        gaussian=all(each.gaussian for each in given),
     )
 
 
@@ -168,7 +178,8 @@ def _(operation: Move, given: Sequence[Signal], place: Place) -> Signal | None:
     share = sizes / sizes.sum()
     gram = np.asarray(sum(a * each.gram for a, each in zip(share, given, strict=True)))
     mean = np.asarray(sum(a * each.mean for a, each in zip(share, given, strict=True)))
-    return replace(given[0], gram=gram, mean=mean, measured=frozenset())
+    widest = max(given, key=lambda each: each.drift + each.own)
+    return replace(widest, gram=gram, mean=mean, gaussian=all(each.gaussian for each in given), measured=frozenset())
 
 
 def mean_square(slot: Slot) -> float:

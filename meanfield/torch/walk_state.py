@@ -18,7 +18,8 @@ Array = npt.NDArray[np.float64]
 class Signal:
     """A signal at one step. drift and drift_c are the variances of log q and of c that layers of finite width before
     it left, own and own_c what averaging over its own `width` independent features adds. measured names the columns
-    ("q", "c") that were taken from a measurement here, not predicted."""
+    ("q", "c") that were taken from a measurement here, not predicted; gaussian says whether entries are sums over fresh
+    weights, so that a function of them has Gaussian means."""
 
     gram: Array
     mean: Array
@@ -27,6 +28,7 @@ class Signal:
     drift_c: float = 0.0
     own_c: float = 0.0
     width: float = inf
+    gaussian: bool = True
     measured: frozenset[str] = frozenset()
 
     @property
