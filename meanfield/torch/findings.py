@@ -133,7 +133,7 @@ def _where(graph: Graph, group: list[Unit], names: tuple[str, ...]) -> str:
     if unit.residual:
         what = "residual block"
     else:
-        layers = [graph.steps[i].layer for i in (*unit.norms, *unit.affine[-1:])]
+        layers = [graph.steps[i].layer for i in (*unit.norms[-1:], *unit.spectral[-1:], *unit.affine[-1:])]
         what = f"{graph.steps[unit.functions[-1]].layer if unit.functions else 'step'} behind {' and '.join(layers)}"
     if len(group) == 1:
         return f"{names[0]}, {what}"
@@ -144,6 +144,8 @@ def _advice(graph: Graph, group: list[Unit], names: tuple[str, ...]) -> str:
     unit = group[0]
     if unit.residual:
         return _of_residual(graph, group, names)
+    if unit.spectral:
+        return "mf.torch.init_fno_(model) draws Fourier layers at the edge of chaos, the matrices beside them included"
     if unit.norms:
         return (
             "normalization behind the weights sets the lengths, so that no scale of the weights changes this: put "

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from meanfield.torch.graph import Graph
+from meanfield.torch.graph import Attend, Graph
 from meanfield.torch.trace import Leaves
 from meanfield.torch.trace_shapes import untouched
 from meanfield.torch.walk_state import Array, Measured
@@ -88,7 +88,24 @@ def measure(
         for each in range(passes):
             torch.manual_seed(seed + each)
             found.append(_run(model, nodes, inputs, batch, loss))
-    return [_average(step.name, found) for step in graph.steps]
+    return [_average(name, found) for name in _names(model, graph, found[0])]
+
+
+def _names(model: Any, graph: Graph, seen: _Pass) -> list[str]:
+    """Under which name each step was seen: its own, or the input of a module that reads it alone. The module of an
+    attention gives what its last projection does."""
+    modules = dict(model.named_modules())
+    whole = {name for name, module in modules.items() if isinstance(module, torch.nn.MultiheadAttention)}
+    names = [step.name for step in graph.steps]
+    for place, step in enumerate(graph.steps):
+        name, _, last = step.name.rpartition(".")
+        if step.name in whole and isinstance(step.operation, Attend):
+            names[place] = ""
+        elif name in whole and last == "out_proj":
+            names[place] = name
+        elif len(step.inputs) == 1 and step.name in modules and names[step.inputs[0]] not in seen.grams:
+            names[step.inputs[0]] = f"into {step.name}"
+    return names
 
 
 def _run(model: Any, nodes: Any, inputs: tuple[Any, ...], batch: int, loss: Callable[[Any], Any] | None) -> _Pass:
@@ -101,11 +118,19 @@ def _run(model: Any, nodes: Any, inputs: tuple[Any, ...], batch: int, loss: Call
             run = _Watched(model, nodes, lambda name, value: seen.record(name, value, batch))
             output = run.run(*given)
         first = output[0] if isinstance(output, tuple | list) else output
-        value = (first * torch.randn_like(first)).sum() if loss is None else loss(output)
+        value = (first * torch.randn_like(first)).sum() if loss is None else _scalar(loss(output))
         wanted = [each for each in (*given, *model.parameters()) if each.requires_grad]
         if value.requires_grad:
             torch.autograd.grad(value, wanted, allow_unused=True)
     return seen
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"loss gives a scalar tensor, not {value!r}")
+    if value.numel() != 1:
+        raise ValueError(f"loss gives a scalar tensor, not one of shape {tuple(value.shape)}: take its mean")
+    return value
 
 
 def _fresh(value: Any) -> Any:
@@ -117,8 +142,11 @@ def _fresh(value: Any) -> Any:
 
 @contextmanager
 def _hooks(model: Any, see: Callable[[str, Any], None]) -> Iterator[None]:
-    """Show what each module gives, under its name and the number of the call."""
+    """Show what each module gives, under its name and the number of the call, and what goes into it."""
     calls: Counter[str] = Counter()
+
+    def entered(name: str) -> Callable[[Any, Any], None]:
+        return lambda _module, given: see(f"into {name}", given)
 
     def shown(name: str) -> Callable[[Any, Any, Any], None]:
         def keep(_module: Any, _given: Any, output: Any) -> None:
@@ -127,7 +155,9 @@ def _hooks(model: Any, see: Callable[[str, Any], None]) -> Iterator[None]:
 
         return keep
 
-    hooks = [module.register_forward_hook(shown(name)) for name, module in model.named_modules() if name]
+    named = [(name, module) for name, module in model.named_modules() if name]
+    hooks = [module.register_forward_hook(shown(name)) for name, module in named]
+    hooks += [module.register_forward_pre_hook(entered(name)) for name, module in named]
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
 """The layers of a network as people count them, what each does to signals and gradients, and which of them is at fault.
 
-A step is on the trunk if every path from input to output passes it. Units lie between two boundaries on the trunk: the
-sums of residual branches, and activations behind weights. Units of the same make (classes and weight_var) form a group;
-what is wrong is laid to the group whose logarithms sum to most of it.
+A step is on the trunk if every path from input to output passes it. Units lie between two boundaries on the trunk: sums
+of branches with what passes them by without weights, and activations behind weights. Units of the same make (classes
+and weight_var) form a group; what is wrong is laid to the group whose logarithms sum to most of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,21 @@ from itertools import pairwise
 from math import exp, log, nan
 from typing import Any
 
-from meanfield.torch.graph import Add, Affine, Constant, Function, Graph, Norm, Spectral
+from meanfield.torch.graph import (
+    Add,
+    Affine,
+    Attend,
+    Constant,
+    Drop,
+    Function,
+    Graph,
+    Move,
+    Norm,
+    Scale,
+    Shift,
+    Spectral,
+)
+from meanfield.torch.walk import before
 from meanfield.torch.walk_forward import mean_square
 
 SAME = 0.1  # of log weight_var
@@ -19,19 +33,22 @@ SAME = 0.1  # of log weight_var
 
 @dataclass(frozen=True)
 class Unit:
-    """From behind step `first` to behind step `last`: indices of its affine maps, activations and norms between."""
+    """From behind step `first` to behind step `last`: indices of its affine maps, Fourier layers, activations, norms;
+    residual if it ends in a sum with its input."""
 
     first: int
     last: int
     affine: tuple[int, ...]
+    spectral: tuple[int, ...]
     functions: tuple[int, ...]
     norms: tuple[int, ...]
     residual: bool
 
     def make(self, graph: Graph) -> tuple[Any, ...]:
         """What units of one make have in common, besides weight_var."""
-        parts = (*self.affine, *self.functions, *self.norms)
-        return (self.residual, *(graph.steps[i].layer for i in parts), *(_phi(graph, i) for i in self.functions))
+        parts = (*self.affine, *self.spectral, *self.functions, *self.norms)
+        layers = (graph.steps[i].layer for i in parts)
+        return (self.residual, *layers, *(_phi(graph, i) for i in self.functions))
 
     def weight_var(self, graph: Graph) -> float:
         """fan_in E w^2 of the last affine map; NaN without one."""
@@ -65,19 +82,45 @@ def trunk(graph: Graph) -> list[int]:
 
 
 def units(graph: Graph) -> list[Unit]:
-    """Those between the first and the last boundary."""
+    """Those between the first and the last boundary; weights of more than one layer in front of the first begin a unit
+    behind the first of them."""
     marks: list[int] = []
-    for place in trunk(graph):
-        operation = graph.steps[place].operation
+    passed = trunk(graph)
+    start = next((i for i in passed if isinstance(graph.steps[i].operation, Affine)), -1)
+    for place in passed:
+        activation = isinstance(graph.steps[place].operation, Function)
         since = _between(graph, marks[-1] if marks else -1, place, Affine | Spectral)
-        if isinstance(operation, Add) or (isinstance(operation, Function) and since):
-            marks.append(place)
+        if _is_residual(graph, place) or (activation and since):
+            marks += [start, place] if not marks and _between(graph, start, place, Affine | Spectral) else [place]
     return [_unit(graph, a, b) for a, b in pairwise(marks)]
 
 
 def _unit(graph: Graph, first: int, last: int) -> Unit:
-    affine, functions, norms = (_between(graph, first, last, kind) for kind in (Affine, Function, Norm))
-    return Unit(first, last, affine, functions, norms, isinstance(graph.steps[last].operation, Add))
+    parts = (_between(graph, first, last, kind) for kind in (Affine, Spectral, Function, Norm))
+    return Unit(first, last, *parts, residual=_is_residual(graph, last))
+
+
+def _is_residual(graph: Graph, place: int) -> bool:
+    """Is it a sum, one of whose inputs comes from before the others' weights without any?"""
+    step = graph.steps[place]
+    if not isinstance(step.operation, Add):
+        return False
+    sources = [_source(graph, each) for each in step.inputs]
+    return len(set(sources)) > 1 and any(
+        isinstance(graph.steps[other].operation, Affine | Spectral | Function | Attend) and a < other
+        for a in sources
+        for other in sources
+        if a in before(graph, other)
+    )
+
+
+def _source(graph: Graph, place: int) -> int:
+    """The last step on the way that is more than a move, a scale or a norm."""
+    step = graph.steps[place]
+    while isinstance(step.operation, Move | Scale | Drop | Norm | Shift) and len(step.inputs) == 1:
+        place = step.inputs[0]
+        step = graph.steps[place]
+    return place
 
 
 def _between(graph: Graph, first: int, last: int, kind: Any) -> tuple[int, ...]:

@@ -111,7 +111,7 @@ def uncorrelated(graph: Graph, inputs: Sequence[int]) -> bool:
 
 def _apart(graph: Graph, odd: int, other: int) -> bool:
     roots = _roots(graph, odd)
-    return roots is not None and not roots & _before(graph, other)
+    return roots is not None and not roots & before(graph, other)
 
 
 def _roots(graph: Graph, place: int) -> frozenset[int] | None:
@@ -127,7 +127,7 @@ def _roots(graph: Graph, place: int) -> frozenset[int] | None:
     return frozenset().union(*known) if known and len(known) == len(found) else None
 
 
-def _before(graph: Graph, place: int) -> frozenset[int]:
+def before(graph: Graph, place: int) -> frozenset[int]:
     """The step and all that it depends on."""
     seen, todo = set(), [place]
     while todo:
