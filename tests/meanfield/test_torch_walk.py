@@ -139,12 +139,19 @@ def test_a_wrong_coefficient_of_branches_shows():
     assert off(graph, measured, without)
 
 
-@pytest.mark.parametrize("name", ["tanh", "gelu", "relu"])
+PHI = {
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0),
+    "gelu": lambda x: np.asarray(nn.functional.gelu(torch.tensor(x))),
+}
+
+
+@pytest.mark.parametrize("name", PHI)
 def test_means_are_those_of_gaussian_quadrature(name):
     """A product rule of 80 x 80 nodes on phi itself, which shares nothing with Hermite coefficients; at kinks 1 %."""
     z, w = np.polynomial.hermite_e.hermegauss(80)
     w = w / w.sum()
-    phi = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0), "gelu": lambda x: np.asarray(nn.GELU()(torch.tensor(x)))}[name]  # fmt: skip
+    phi = PHI[name]
     p, q, k = 1.3, 0.7, 0.5
     found = means(activation(name), np.array([[p, k], [k, q]]))
     u = np.sqrt(p) * z[:, None] + 0 * z
