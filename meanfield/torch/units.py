@@ -96,8 +96,10 @@ def units(graph: Graph) -> list[Unit]:
 
 
 def _unit(graph: Graph, first: int, last: int) -> Unit:
-    parts = (_between(graph, first, last, kind) for kind in (Affine, Spectral, Function, Norm))
-    return Unit(first, last, *parts, residual=_is_residual(graph, last))
+    affine, spectral, functions, norms = (
+        _between(graph, first, last, kind) for kind in (Affine, Spectral, Function, Norm)
+    )
+    return Unit(first, last, affine, spectral, functions, norms, _is_residual(graph, last))
 
 
 def _is_residual(graph: Graph, place: int) -> bool:
