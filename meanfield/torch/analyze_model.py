@@ -21,6 +21,7 @@ except ImportError as error:
 
 from meanfield.torch.measure import measure
 from meanfield.torch.trace import trace
+from meanfield.torch.trace_shapes import example_of
 
 
 def analyze(
@@ -28,7 +29,8 @@ def analyze(
 ) -> Analysis:
     """What happens to signals and gradients in a torch.nn.Module, layer by layer: predicted, measured, and the culprit.
 
-    example_input is a batch (batch, ...) of what the model is called with, or a tuple of arguments; two inputs or more
+    example_input is a batch (batch, ...) of what the model is called with, or a tuple of arguments, or a
+    dictionary of them by name; two inputs or more
     tell the correlation between them (that of the first eight is followed). Of each step's output: the mean square of
     its entries, the mean over entries of (dL/dx)^2, and the correlation sum x_a x_b/sqrt(sum x_a^2 sum x_b^2) averaged
     over pairs of inputs. L is the sum of all outputs with independent N(0, 1) factors, drawn anew in each of `passes`
@@ -58,14 +60,12 @@ def analyze(
 def _check(model: Any, example_input: Any, passes: int) -> None:
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"analyze reads a torch.nn.Module, not {model!r}")
-    given = example_input if isinstance(example_input, tuple) else (example_input,)
-    if not given or not isinstance(given[0], torch.Tensor):
-        raise TypeError(
-            "example_input is a tensor (batch, ...), or a tuple that begins with one, "
-            f"not {type(example_input).__name__}"
-        )
-    if given[0].ndim < 1 or not given[0].shape[0]:
-        raise ValueError(f"example_input is a batch of at least one input, not of shape {tuple(given[0].shape)}")
+    given = example_of(example_input)
+    if given is None:
+        raise TypeError("example_input is a batch of what the model is called with, not None")
+    first = next(each for each in (*given.args, *given.kwargs.values()) if isinstance(each, torch.Tensor))
+    if first.ndim < 1 or not first.shape[0]:
+        raise ValueError(f"example_input is a batch of at least one input, not of shape {tuple(first.shape)}")
     if isinstance(passes, bool) or not isinstance(passes, int):
         raise TypeError(f"passes is a whole number, not {passes!r}")
     if passes < 1:

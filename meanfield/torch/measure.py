@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from inspect import signature
 from math import nan, sqrt
 from typing import Any
 
@@ -17,8 +18,8 @@ import torch
 from torch import fx
 
 from meanfield.torch.graph import Attend, Graph
-from meanfield.torch.trace import Leaves
-from meanfield.torch.trace_shapes import untouched
+from meanfield.torch.trace import _defaults, _placed
+from meanfield.torch.trace_shapes import Example, Runner, example_of, untouched
 from meanfield.torch.walk_state import Array, Measured
 
 INPUTS = 8  # of the batch, whose products are kept
@@ -59,7 +60,7 @@ def _mean_square(values: Any) -> float:
     return float(values.detach().double().square().mean())
 
 
-class _Watched(fx.Interpreter):
+class _Watched(Runner):
     """Runs a traced module, and shows the value of each node that calls no module."""
 
     def __init__(self, model: Any, graph: fx.Graph, see: Callable[[str, Any], None]) -> None:
@@ -77,17 +78,17 @@ def measure(
     model: Any, example: Any, graph: Graph, *, passes: int, loss: Callable[[Any], Any] | None, seed: int
 ) -> list[Measured | None]:
     """What each step of `graph` gives, averaged over passes; None where it cannot be seen."""
-    inputs = example if isinstance(example, tuple) else (example,)
-    batch = inputs[0].shape[0]
-    found = []
+    given = example_of(example)
+    assert given is not None
     with untouched(model):
         model.train()
         nodes = None
-        with suppress(Exception):  # what torch.fx does not follow runs as it is, seen through its modules alone
-            nodes = Leaves().trace(model)
+        with suppress(Exception):  # placeholders do not get through: it runs as it is, seen through its modules alone
+            nodes = _placed(model, _defaults(model, given))
+        found = []
         for each in range(passes):
             torch.manual_seed(seed + each)
-            found.append(_run(model, nodes, inputs, batch, loss))
+            found.append(_run(model, nodes, given, loss))
     return [_average(name, found) for name in _names(model, graph, found[0])]
 
 
@@ -108,21 +109,36 @@ def _names(model: Any, graph: Graph, seen: _Pass) -> list[str]:
     return names
 
 
-def _run(model: Any, nodes: Any, inputs: tuple[Any, ...], batch: int, loss: Callable[[Any], Any] | None) -> _Pass:
+def _run(model: Any, nodes: fx.Graph | None, example: Example, loss: Callable[[Any], Any] | None) -> _Pass:
     seen = _Pass()
-    given = [_fresh(each) for each in inputs]
+    args, kwargs = [_fresh(each) for each in example.args], {n: _fresh(each) for n, each in example.kwargs.items()}
+    tensors = [each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor)]
+    batch = tensors[0].shape[0]
     with torch.enable_grad(), _hooks(model, lambda name, value: seen.record(name, value, batch)):
         if nodes is None:
-            output = model(*given)
+            output = model(*args, **kwargs)
         else:
             run = _Watched(model, nodes, lambda name, value: seen.record(name, value, batch))
-            output = run.run(*given)
+            output = run.run(*_placeholders(model, nodes, Example(tuple(args), kwargs)))
         first = output[0] if isinstance(output, tuple | list) else output
         value = (first * torch.randn_like(first)).sum() if loss is None else _scalar(loss(output))
-        wanted = [each for each in (*given, *model.parameters()) if each.requires_grad]
+        wanted = [each for each in (*tensors, *model.parameters()) if each.requires_grad]
         if value.requires_grad:
             torch.autograd.grad(value, wanted, allow_unused=True)
     return seen
+
+
+def _placeholders(model: Any, nodes: fx.Graph, example: Example) -> list[Any]:
+    """What each placeholder stands for: an argument, or the default of one that is left out."""
+    given = example.given(model)
+    defaults = {name: each.default for name, each in signature(model.forward).parameters.items()}
+    found: list[Any] = []
+    for node in nodes.nodes:
+        name = str(node.target).lstrip("*")
+        if node.op == "placeholder":
+            value = given.get(name, defaults.get(name))
+            found.extend(value or () if node.target == f"*{name}" else (value,))
+    return found
 
 
 def _scalar(value: Any) -> Any:

@@ -178,7 +178,8 @@ def test_the_picture_shows_what_was_predicted_and_measured():
     ("given", "error", "message"),
     [
         ((torch.relu, noise(2, 16)), TypeError, "reads a torch.nn.Module, not"),
-        ((mlp(), [1.0]), TypeError, "example_input is a tensor .* not list"),
+        ((mlp(), [1.0]), TypeError, "an example is a tensor, a tuple .* not list"),
+        ((mlp(), None), TypeError, "example_input is a batch of what the model is called with, not None"),
         ((mlp(), torch.ones(())), ValueError, "a batch of at least one input, not of shape"),
         ((mlp(), torch.ones(0, 16)), ValueError, "a batch of at least one input, not of shape"),
     ],
