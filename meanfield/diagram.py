@@ -152,7 +152,7 @@ def _only_activation(layer: Layer) -> Pointwise | None:
 
 
 def _tabulated(phi: Pointwise, name: str, weights: Array, biases: Array, q0: float) -> PhaseDiagram:
-    moments, table = length_moments(phi), _table(phi, q0)
+    moments, table = length_moments(phi), length_table(phi, q0)
     q, chi_1, chi_q, count = diagram.lengths(weights, biases, table, q0)
     gone = q == 0
     if gone.any():
@@ -169,7 +169,7 @@ def _tabulated(phi: Pointwise, name: str, weights: Array, biases: Array, q0: flo
     endless = np.isinf(q)
     ratio = weights[:, None] * moments(np.array([LONGEST]))[0, 0] / LONGEST + biases / LONGEST
     chi_c[endless] = (chi_1 / ratio)[endless]
-    edge = _edge(table)
+    edge = critical_curve(table)
     return PhaseDiagram(weights, biases, q, chi_1, chi_q, c, one_minus_c, chi_c, count.astype(int), name, edge)
 
 
@@ -182,7 +182,7 @@ def length_moments(phi: Pointwise) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _table(phi: Pointwise, q0: float) -> tables.Table:
+def length_table(phi: Pointwise, q0: float = 1.0) -> tables.Table:
     """The moments over all lengths at which they exist."""
     moments = length_moments(phi)
     coarse = np.unique(np.append(np.geomspace(LOWEST, LONGEST, 81), q0))
@@ -217,8 +217,8 @@ def _angles(phi: Pointwise, lengths: Array) -> diagram.Angles:
     return diagram.angles(values(variances.ravel(), n).reshape(*variances.shape, n), start)
 
 
-def _edge(table: tables.Table) -> tuple[Array, Array]:
-    """The critical curve at the lengths of the table where its bias_var is not negative."""
+def critical_curve(table: tables.Table) -> tuple[Array, Array]:
+    """weight_var and bias_var along the critical curve, at the lengths of the table where bias_var is not negative."""
     log_q = np.linspace(table.low, table.high, 20 * len(table.coefficients))
     cell = np.minimum(((log_q - table.low) / tables.WIDTH).astype(int), len(table.coefficients) - 1)
     x = 2 * ((log_q - table.low) / tables.WIDTH - cell) - 1

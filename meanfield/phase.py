@@ -6,11 +6,12 @@ C'(c); xi = -1/log chi the depth over which a deviation falls by e. ordered: chi
 chi_1 = 1. Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (1611.01232).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from math import inf, isfinite, nan
 from typing import Any
 
-from meanfield.build import Block
+from meanfield.build import Array, Block
 from meanfield.uniform import uniform_twin
 from solvers.iterate import HUGE, Result, Solution, fixed_point, root
 from solvers.spectra import depth_scale
@@ -20,6 +21,7 @@ from symbolic.networks import Layer, Pointwise
 from symbolic.signals import kinds_through
 
 SMALL = 1e-30
+Answers = Callable[[str, Any], Array]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,12 @@ def phase(block: Layer, *, q0: float = 1.0) -> Phase:
     built = Block(checked_block(uniform_twin(block)))
     if not (q0 > 0 and q0 < inf):
         raise ValueError(f"q0 is a length to start from, positive and finite, not {q0}")
+    return solved(built, block, q0)
+
+
+def solved(built: Answers, block: Layer, q0: float = 1.0) -> Phase:
+    """The phase of a block from whatever answers the questions "length", "slope_at_one", "correlation" and "gradient"
+    about it, as a Block does; NotConverged if no fixed point is found."""
     length = fixed_point(lambda x: _two(built("length", [x])), q0)
     if length.result is not Result.DIVERGES:
         length.unwrap()
@@ -111,7 +119,7 @@ def _two(rows: Any) -> tuple[float, float]:
     return float(rows[0, 0]), float(rows[0, 1])
 
 
-def _correlation(built: Block, q: float, chi_1: float) -> Solution:
+def _correlation(built: Answers, q: float, chi_1: float) -> Solution:
     """The fixed point of C that other correlations are drawn to; C is convex on [0, 1] (Hermite), so it is the
     lowest."""
     scale = float(built("length", [q])[0, 0])

@@ -5,10 +5,10 @@ agrees; 1 it disagrees or the check is inconclusive; 2 a wrong question, said in
 --json prints one object and nothing else; numbers that JSON lacks are the strings "inf", "-inf" and "nan".
 """
 
-from meanfield.cli import formulas, report, scales, trials
+from meanfield.cli import explore, formulas, report, scales, trials
 from meanfield.cli.app import app
 
-__all__ = ["app", "formulas", "main", "report", "scales", "trials"]
+__all__ = ["app", "explore", "formulas", "main", "report", "scales", "trials"]
 
 
 def main() -> None:
