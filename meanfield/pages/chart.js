@@ -1,7 +1,7 @@
 // Charts as SVG: scales from numbers to pixels, ticks, axes, lines. Every function is pure but `svg`, which draws.
 
 const SPACE = "http://www.w3.org/2000/svg";
-const MARGIN = { left: 48, right: 12, top: 10, bottom: 36 };
+const MARGIN = { left: 48, right: 12, top: 22, bottom: 36 };
 
 export function linear([low, high], [from, to]) {
   const scale = (value) => from + ((value - low) / (high - low)) * (to - from);
@@ -99,7 +99,7 @@ export function frame(box, { across, up, labels: [xname, yname], kinds: [xkind, 
   axes.append(
     svg("path", { class: "axis", fill: "none", d: `M${MARGIN.left},${MARGIN.top}V${bottom}H${right}` }),
     svg("text", { x: right, y: bottom + 31, "text-anchor": "end" }, xname),
-    svg("text", { x: MARGIN.left + 6, y: MARGIN.top + 4, "dominant-baseline": "middle" }, yname),
+    svg("text", { x: MARGIN.left - 8, y: MARGIN.top - 12 }, yname),
   );
   root.append(back, axes);
   box.replaceChildren(root);

@@ -10,7 +10,7 @@ const MEANING = {
   chaotic: "inputs part ways, gradients explode with depth",
   critical: "gradients keep their size through the depth",
 };
-const NUMBERS = [["q", "q"], ["c", "c"], ["χ₁", "chi_1"], ["χ_q", "chi_q"], ["ξ_q", "xi_q"], ["ξ_c", "xi_c"]];
+const NUMBERS = [["length q", "q"], ["correlation c", "c"], ["χ<sub>1</sub>", "chi_1"], ["χ<sub>q</sub>", "chi_q"], ["ξ<sub>q</sub>", "xi_q"], ["ξ<sub>c</sub>", "xi_c"]];
 const SHADES = [3, 10, 30, 100]; // layers: depth scales at which the diagram gets paler
 const state = { ...FIRST };
 const shown = {};
@@ -37,6 +37,7 @@ async function ask(kind, questions, draw) {
     if (asked[kind] !== now) return;
     if (reply.ok) draw(answer);
     complain(kind, reply.ok ? null : answer);
+    if (kind === "point" && !answer.column) known = now.activation;
   } catch (error) {
     if (asked[kind] !== now) return;
     complain(kind, { error: "The program does not answer: has it been stopped? Start meanfield explore again." });
@@ -44,6 +45,7 @@ async function ask(kind, questions, draw) {
   }
   now.done = true;
   now.next?.();
+  if (kind === "point") askAll();
   busy();
 }
 
@@ -61,9 +63,12 @@ function sayDeriving() {
   document.querySelectorAll("main .chart, #numbers").forEach((part) => part.classList.add("stale"));
 }
 
-function ask_all() {
+let known; // the last activation that the server could read
+
+function askAll() {
   const { activation, weight_var, bias_var, depth } = state;
   ask("point", { activation, weight_var, bias_var, depth }, drawPoint);
+  if (activation !== known) return; // first whether it is a formula, and its point
   ask("edge", { activation, bias_var }, drawEdge);
   ask("diagram", { activation, weight_most: id("weight_var").max, bias_most: id("bias_var").max }, drawDiagram);
   ask("equations", { activation }, drawEquations);
@@ -106,8 +111,7 @@ function drawPoint(answer) {
   id("meaning").textContent = MEANING[answer.phase];
   id("numbers").replaceChildren(...NUMBERS.map(([name, key]) => {
     const row = document.createElement("div");
-    row.append(term("dt", name), term("dd", short(answer[key])));
-    row.lastChild.id = key;
+    row.innerHTML = `<dt>${name}</dt><dd id="${key}">${short(answer[key])}</dd>`;
     return row;
   }));
   id("python").textContent = answer.python;
@@ -115,12 +119,6 @@ function drawPoint(answer) {
   drawMap(answer);
   drawLayers(answer.layers);
   drawDot();
-}
-
-function term(kind, text) {
-  const node = document.createElement(kind);
-  node.textContent = text;
-  return node;
 }
 
 function drawMap({ map, c }) {
@@ -159,7 +157,7 @@ function around(values) {
 function drawDiagram(answer) {
   shown.diagram = answer;
   const { weight_most, bias_most, columns, rows, scale, edge } = answer;
-  const chart = frame(id("diagram"), { across: [0, weight_most], up: [0, bias_most], labels: ["weight_var", ""] });
+  const chart = frame(id("diagram"), { across: [0, weight_most], up: [0, bias_most], labels: ["weight_var", "bias_var"] });
   shown.chart = chart;
   const { back, root, x, y, left, right, top, bottom } = chart;
   const [wide, high] = [weight_most / columns, bias_most / rows];
@@ -170,7 +168,7 @@ function drawDiagram(answer) {
   const clip = svg("clipPath", { id: "inside" }, svg("rect", { x: left, y: top, width: right - left, height: bottom - top }));
   const line = svg("path", { class: "edge", d: path(edge, x, y), "clip-path": "url(#inside)" });
   shown.dot = svg("circle", { class: "dot", r: 7 });
-  root.append(clip, line, svg("text", { x: left + 8, y: top + 10 }, "bias_var"), shown.dot);
+  root.append(clip, line, shown.dot);
   drawDot();
 }
 
@@ -204,7 +202,7 @@ function drawEdge(answer) {
 }
 
 function drawEquations(answer) {
-  id("equations").innerHTML = `<p>φ(x) =</p>${answer.formula}${answer.maps}`;
+  id("equations").innerHTML = `<p>φ(x) = ${answer.formula}</p>${answer.maps}`;
   id("closed").textContent = answer.closed ? "Closed formulas, proved against quadrature." : "No closed formula is known: E[…] is integrated.";
 }
 
@@ -221,7 +219,7 @@ function turn(changes) {
   if (document.activeElement !== id("activation")) id("activation").value = state.activation;
   history.replaceState(null, "", `#${new URLSearchParams(state)}`);
   drawDot();
-  ask_all();
+  askAll();
 }
 
 function restored() {

@@ -26,7 +26,7 @@ from symbolic.critical import NoEdge
 from symbolic.limits import derive
 
 START = 1.0, 0.5  # length and correlation of the two inputs
-MAP_POINTS, COLUMNS, ROWS, CURVE = 101, 90, 60, 300
+MAP_POINTS, COLUMNS, ROWS, CURVE = 101, 150, 100, 300
 DEEPEST, LARGEST, OVERFLOW = 1000, 1e4, 1e100
 SHORTEST = 1e-30
 
@@ -105,7 +105,7 @@ def equations(at: Settings) -> dict[str, Any]:
     with found.lock:
         maps = derive(free_block(found.phi), "nngp")
         closed, text = maps.closed, maps.latex()
-    return {"formula": mathml(found.phi.formula), "maps": mathml(text), "closed": closed}
+    return {"formula": mathml(found.phi.formula, block=False), "maps": mathml(text), "closed": closed}
 
 
 def names() -> list[str]:
