@@ -39,7 +39,8 @@ function decades(low, high, count) {
 export function short(value, digits = 6) {
   if (typeof value !== "number") return { inf: "∞", "-inf": "−∞" }[value] ?? "–";
   const size = Math.abs(value);
-  const text = size !== 0 && (size < 1e-4 || size >= 1e6) ? value.toExponential(Math.max(digits - 3, 0)) : String(Number(value.toPrecision(digits)));
+  const rounded = Number(value.toPrecision(digits));
+  const text = size !== 0 && (size < 1e-4 || size >= 1e6) ? rounded.toExponential() : String(rounded);
   return text.replace("e+", "e").replaceAll("-", "−");
 }
 

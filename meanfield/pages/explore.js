@@ -116,9 +116,13 @@ function drawPoint(answer) {
   }));
   id("python").textContent = answer.python;
   id("command").textContent = answer.command;
+  drawCurves(answer);
+  drawDot();
+}
+
+function drawCurves(answer) {
   drawMap(answer);
   drawLayers(answer.layers);
-  drawDot();
 }
 
 function drawMap({ map, c }) {
@@ -263,6 +267,7 @@ for (const name of KNOBS) {
   id(`${name}_number`).addEventListener("input", (event) => event.target.value !== "" && turn({ [name]: Number(event.target.value) }));
 }
 id("activation").addEventListener("change", (event) => turn({ activation: event.target.value }));
+id("activation").addEventListener("keydown", (event) => event.key === "Enter" && turn({ activation: event.target.value }));
 id("knobs").addEventListener("submit", (event) => event.preventDefault());
 id("to-edge").addEventListener("click", () => turn({ weight_var: shown.edge.weight_var }));
 id("diagram").addEventListener("pointerdown", pointed);
@@ -272,7 +277,7 @@ document.querySelectorAll("[data-copy]").forEach((button) => button.addEventList
 addEventListener("hashchange", () => turn(restored()));
 new ResizeObserver(() => {
   if (shown.diagram) drawDiagram(shown.diagram);
-  if (shown.point) drawPoint(shown.point);
+  if (shown.point) drawCurves(shown.point);
 }).observe(id("page"));
 
 ask("names", {}, ({ names }) => id("names").replaceChildren(...names.map((name) => Object.assign(document.createElement("option"), { value: name }))));
