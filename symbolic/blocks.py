@@ -1,25 +1,25 @@
 """Networks from users, safely: text in the layer algebra -> Python's syntax tree -> whitelist -> layers.
 
-    block = activation | 'formula in x' | Layer(number, name=number, ...) | (block)
+    block = activation | 'formula in x' | Layer(argument, name=argument, ...) | (block)
           | block >> block | block + block | number * block | block ** times
 
-An activation is a name such as tanh, a Layer one of Dense, Dropout, LayerNorm, RMSNorm, Identity. As in Python ** binds
-before *, * before +, + before >>. Nothing is executed, and a network has at most 10,000 layers.
+An activation is a name such as tanh, a Layer one of those of `symbolic.written`, which says how arguments that are no
+numbers are written. As in Python ** binds before *, * before +, + before >>. Nothing is executed, and a network has at
+most 10,000 layers.
 """
 
 import ast
 from collections.abc import Callable
-from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from symbolic.activations import ACTIVATIONS, activation
-from symbolic.networks import Chain, Dense, Dropout, Identity, Layer, LayerNorm, Repeat, RMSNorm, Scale, Sum
+from symbolic.networks import Chain, Layer, Repeat, Scale, Sum
 from symbolic.parse import MAX_DEPTH, MAX_NODES, ParseError, check_characters, place, read
 from symbolic.signals import NoRule
 from symbolic.words import Refusal, number
+from symbolic.written import LAYERS, PHI, is_literal, literal, named, nearest, unfit
 
-LAYERS: dict[str, type[Layer]] = {c.__name__: c for c in (Dense, Dropout, LayerNorm, RMSNorm, Identity)}
 MAX_LAYERS = 10_000
 EXAMPLE = "tanh >> Dense(1.5, 0.05)"
 Value: TypeAlias = Any  # a Layer, or a number as a SymPy expression
@@ -69,8 +69,8 @@ def _read(text: str) -> ast.expr:
 
 def _parts(node: ast.expr) -> list[ast.expr]:
     match node:
-        case ast.Call(args=given, keywords=named):
-            return [*given, *(word.value for word in named)]
+        case ast.Call(func=ast.Name(id=name)):
+            return [part for key, part in named(node, name) if not is_literal(key, part)]
         case ast.BinOp(left=left, right=right):
             return [left, right]
         case ast.UnaryOp(operand=operand):
@@ -106,7 +106,7 @@ def _build(node: ast.expr, parts: list[Value], text: str) -> Value:
         case ast.Name(id=name):
             return _named(name)
         case ast.Call(func=ast.Name(id=name)):
-            return _layer(node, LAYERS[name], parts)
+            return _layer(node, name, parts, text)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign):
             if isinstance(parts[0], Layer):
                 raise Refusal("a sign stands before numbers only; write -1 * layer")
@@ -136,22 +136,27 @@ def _refuse_call(node: ast.Call) -> str | None:
     if name in ACTIVATIONS:
         return f"{name} is an activation: write {name} alone, or quote a formula such as '{name}(2*x)'"
     if name not in LAYERS:
-        near = get_close_matches(name[:40].capitalize(), LAYERS, 1, 0.5)
-        hint = f", did you mean {near[0]}?" if near else "."
+        near = nearest(name)
+        hint = f", did you mean {near}?" if near else "."
         return f"{name[:40]} is not a layer{hint} Known are {', '.join(LAYERS)}"
-    names = [f.name for f in fields(LAYERS[name])]
-    given = [*names[: len(node.args)], *(word.arg or "**" for word in node.keywords)]
-    if len(node.args) > len(names) or len(set(given)) < len(given) or not set(given) <= set(names):
-        return f"{name} takes {' and '.join(names) + ', each at most once' if names else 'no numbers'}"
-    return None
+    return unfit(node, name)
 
 
-def _layer(node: ast.Call, kind: type[Layer], parts: list[Value]) -> Layer:
-    """A layer from its numbers."""
-    if any(isinstance(part, Layer) for part in parts):
-        raise Refusal(f"{kind.__name__} takes numbers, not layers; join layers with >>")
-    names = [*(f.name for f in fields(kind)[: len(node.args)]), *(str(word.arg) for word in node.keywords)]
-    return kind(**dict(zip(names, parts, strict=True)))
+def _layer(node: ast.Call, name: str, parts: list[Value], text: str) -> Layer:
+    """A layer from its arguments: those that are read as written, and those that were built."""
+    built, given = iter(parts), {}
+    for key, part in named(node, name):
+        given[key] = _argument(key, part, text) if is_literal(key, part) else next(built)
+        if isinstance(given[key], Layer) and key != PHI:
+            raise Refusal(f"{name} takes numbers, not layers; join layers with >>")
+    return LAYERS[name](**given)
+
+
+def _argument(key: str, part: ast.expr, text: str) -> Any:
+    try:
+        return literal(key, part, text)
+    except Refusal as error:
+        raise ParseError(str(error), text, place(part, text)) from None
 
 
 def _times(block: Value, times: Value) -> Layer:

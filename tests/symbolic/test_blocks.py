@@ -4,10 +4,16 @@ import pytest
 from sympy import Rational
 
 from symbolic.activations import ACTIVATIONS, activation
+from symbolic.attention import Attention
 from symbolic.blocks import EXAMPLE, MAX_LAYERS, depth, parse_block
+from symbolic.fourier import Spectral
+from symbolic.fourier_block import FourierBlock
 from symbolic.networks import BIAS_VAR, Dense, Dropout, Identity, LayerNorm, RMSNorm
 from symbolic.parse import ParseError
+from symbolic.pictures import AvgPool, Conv, Flatten, GlobalAvgPool
+from symbolic.sequences import PositionalEncoding
 from symbolic.signals import NoRule
+from symbolic.transformers import TransformerBlock
 
 relu, tanh, gelu = (ACTIVATIONS[name] for name in ("relu", "tanh", "gelu"))
 
@@ -25,6 +31,31 @@ SPELLINGS = {
     "'x*sigmoid(1.702*x)' >> Dense(2,0)": activation("x*sigmoid(1.702*x)") >> Dense(2, 0),
     '"tanh" >> Dense(1, 0)': tanh >> Dense(1, 0),
     "((tanh))": tanh,
+    "relu >> Spectral(modes=12)": relu >> Spectral(12),
+    "relu >> Spectral((12, 13), 2, 0, dc='complex', half_open=True)": (
+        relu >> Spectral((12, 13), 2, 0, "complex", half_open=True)
+    ),
+    "tanh >> Spectral(2, 1, 0, spectrum=[1, 0.5])": tanh >> Spectral(2, 1, 0, spectrum=[1, 0.5]),
+    "tanh >> Spectral([2, 2], 1, 0, spectrum=[[1, 0.5], [0.5, 0]])": (
+        tanh >> Spectral((2, 2), 1, 0, spectrum=((1, 0.5), (0.5, 0)))
+    ),
+    "FourierBlock(12, gelu, weight_var=1, pointwise_var=1, bias_var=0, skip=0.5)": FourierBlock(
+        12, gelu, weight_var=1, pointwise_var=1, bias_var=0, skip=0.5
+    ),
+    "FourierBlock(12, 'x*tanh(x)', weight_var=1)": FourierBlock(12, "x*tanh(x)", weight_var=1),
+    "Conv(3, strides=(2, 1), padding='VALID', weight_var=2, bias_var=0) >> relu >> AvgPool(2, padding='SAME')": (
+        Conv(3, (2, 1), "VALID", 2, 0) >> relu >> AvgPool(2, padding="SAME")
+    ),
+    "Conv(filter_shape=3, strides=1, padding=SAME, weight_var=2, bias_var=0)": Conv(3, 1, "SAME", 2, 0),  # as printed
+    "Conv(3) >> relu >> GlobalAvgPool() >> Dense(1, 0)": Conv(3) >> relu >> GlobalAvgPool() >> Dense(1, 0),
+    "Conv(3) >> relu >> Flatten() >> Dense(1, 0)": Conv(3) >> relu >> Flatten() >> Dense(1, 0),
+    "Dense(1, 0) >> PositionalEncoding(0.5, length=3) >> Attention(mask='causal')": (
+        Dense(1, 0) >> PositionalEncoding(0.5, 3) >> Attention(mask="causal")
+    ),
+    "Attention(heads=inf, scale='1/d', tied=True)": Attention(scale="1/d", tied=True),
+    "Attention(4, score=relu, mask=None)": Attention(4, score="relu"),
+    "TransformerBlock(64, tanh, norm='post')": TransformerBlock(64, "tanh", norm="post"),
+    "TransformerBlock(tokens=8, phi=None, norm=None)": TransformerBlock(8, None, norm=None),
 }
 
 
@@ -82,6 +113,26 @@ REFUSED = {
     "Dense() ** 10001": (9, f"at most {MAX_LAYERS} layers"),
     "(Dense() ** 200) ** 200": (18, f"at most {MAX_LAYERS} layers"),
     "3": (1, "a number alone"),
+    "relu >> spectral(12)": (9, "did you mean Spectral"),
+    "transformerblock(8)": (1, "did you mean TransformerBlock"),
+    "relu >> Spectral()": (9, "Spectral needs modes: write Spectral(modes=...)"),
+    "relu >> Spectral(0)": (9, "modes must be at least 1"),
+    "relu >> Spectral(1.5)": (9, "modes is a whole number"),
+    "relu >> Spectral((12, tanh))": (18, "modes is a whole number, or (12, 12)"),
+    "relu >> Spectral(12, dc=3)": (25, 'dc is a word in quotes, such as "complex"'),
+    "relu >> Spectral(12, dc='compex')": (9, "did you mean 'complex'"),
+    "relu >> Spectral(12, half_open=1)": (32, "half_open is True or False"),
+    "relu >> Spectral(12, spectrum=[1, 'a'])": (31, "numbers in brackets"),
+    "relu >> Spectral(12, spectrum=[])": (31, "numbers in brackets"),
+    "relu >> Spectral(12, spectrum=[1e400])": (31, "up to 1e15"),
+    "relu >> Spectral(12, weight_var=None)": (33, "only layers"),
+    "relu >> Spectral(12, relu)": (9, "takes numbers, not layers"),
+    "FourierBlock(12, relu, 1)": (1, "each at most once"),
+    "Conv(3, padding='SMAE')": (1, "did you mean 'SAME'"),
+    "Attention(heads=many)": (17, "heads is a whole number, or inf"),
+    "Attention(mask=[True])": (16, 'mask is a word in quotes, such as "causal"'),
+    "TransformerBlock(1)": (1, "at least 2, not 1"),
+    "TransformerBlock(8, norm='pst')": (1, "unknown norm"),
 }
 
 
