@@ -23,6 +23,7 @@ from meanfield.init import InitScale, init_scale
 from meanfield.kernels import kernel
 from meanfield.plot import save
 from meanfield.predict import predict
+from meanfield.progress import waiting
 from meanfield.show import rows_table
 from meanfield.theory import Case, Prediction, Theory
 from symbolic.activations import activation
@@ -79,7 +80,8 @@ def run(
     say.rule("1. Equations of one block at infinite width", align="left")
     equations = explain(act, say)
     say.rule("2. Initialization", align="left")
-    scale, remarks = initialization(act, bias_var)
+    with waiting("solving"):
+        scale, remarks = initialization(act, bias_var)
     for line in (*remarks, str(scale)):
         say.print(Text(line))
     net = network(act, scale)
@@ -87,19 +89,11 @@ def run(
     accuracy = regression(net, data, say)
     say.rule("4. Real networks", align="left")
     verdict = compare(net, data, say, seed=seed, **options)
-    found = Demo(
-        act.name,
-        equations,
-        scale,
-        remarks,
-        len(data.x_train),
-        len(data.x_test),
-        accuracy,
-        verdict,
-        str(out or "") or None,
-    )
+    sizes = len(data.x_train), len(data.x_test)
+    found = Demo(act.name, equations, scale, remarks, *sizes, accuracy, verdict, str(out or "") or None)
     if out is not None:
-        save(figure(found, act, data, seed), out)
+        with waiting("drawing"):
+            save(figure(found, act, data, seed), out)
         say.print(Text(f"figure: {out}"))
     return found
 
@@ -131,8 +125,9 @@ def explain(act: Pointwise, say: Console) -> dict[str, str]:
     say.print(Text("variances p, q and covariance k of two inputs (nngp), and their tangent kernel t (ntk):"))
     equations = {}
     for limit in ("nngp", "ntk"):
-        found = derive(block, limit)
-        equations[limit] = str(found)
+        with waiting("deriving"):
+            found = derive(block, limit)
+            equations[limit] = str(found)
         last = f"  {found.state[-1]}' = {found.update[-1]}"
         say.print(Text(equations[limit] if limit == "nngp" else last), soft_wrap=True)
     return equations
@@ -168,7 +163,8 @@ def regression(net: Layer, data: Digits, say: Console) -> dict[str, float]:
     )
     targets, accuracy = np.eye(10)[data.y_train] - 0.1, {}
     for get in ("nngp", "ntk"):
-        guesses = predict(net, data.x_train, targets, data.x_test, get=get).argmax(axis=1)
+        with waiting(get):
+            guesses = predict(net, data.x_train, targets, data.x_test, get=get).argmax(axis=1)
         accuracy[get] = float((guesses == data.y_test).mean())
         say.print(Text(f"  {get}: {accuracy[get]:.1%} of the test digits are recognised"))
     return accuracy

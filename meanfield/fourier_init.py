@@ -81,8 +81,8 @@ class FourierInit:
         half, full = f"N(0, {self.weight_var / 2:.12g}/channels)", f"N(0, {self.weight_var:.12g}/channels)"
         lines = [f"{self.activation} ({self.criterion}): Re R_k and Im R_k {half}, gain {self.gain:.12g}"]
         if self.dc == "real":
-            lines.append(f"  modes k = -k (the mean, Nyquist): R_k real, {full}; drawn complex, as code with irfft")
-            lines.append("  does, they would keep their real part alone, half of the variance")
+            lines.append(f"  modes k = -k (the mean, Nyquist): R_k real, {full}; drawn complex,")
+            lines.append("  as code with irfft does, they would keep their real part, half of the variance")
         else:
             lines.append("  modes k = -k (the mean, Nyquist) complex as well: irfft keeps half of their variance")
         if self.pointwise_var:

@@ -190,13 +190,17 @@ class ScalingTable:
     def _title(self) -> str:
         return f"{self.optimizer}, {self.parametrization} in the gauge {self.gauge}: exponents of the width n"
 
-    def __str__(self) -> str:
-        from meanfield.show import text
-
+    def parts(self) -> list[Any]:
+        """What a terminal is shown: the tables, and the lines between them."""
         rows = table("layer", COLUMNS, {r: self[r] for r in self.roles})
         moves = table("layer", [f.name for f in fields(Slopes)], self.slopes)
         said = below(self.network, self.solved)
-        return text(self._title, rows, *said, "slopes after the first step", moves, self.provenance)
+        return [self._title, rows, *said, "slopes after the first step", moves, self.provenance]
+
+    def __str__(self) -> str:
+        from meanfield.show import text
+
+        return text(*self.parts())
 
     __repr__ = __str__
 

@@ -7,8 +7,11 @@ infinities, so those and NaN are the strings "inf", "-inf" and "nan", which floa
 import json
 import math
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import TextWrapper
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -25,17 +28,43 @@ MOST_POINTS = 2000
 
 
 class Commands(TyperGroup):
-    """Turns what users can cause into one line and an exit status."""
+    """Turns what users can cause into one line and an exit status; commands are listed by name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _complaints():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _complaints():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            fail("interrupted", INTERRUPTED)
-        except BrokenPipeError:  # the reader has seen enough; typer knows what to do
+
+
+USAGE: type[Exception] = typer.BadParameter.__bases__[0]  # UsageError, of click or of the copy that typer brings
+
+
+@contextmanager
+def _complaints() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader has seen enough; typer knows what to do
+        raise
+    except USAGE as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
             raise
-        except (ValueError, TypeError, ArithmeticError, OSError, ImportError, MemoryError) as error:
-            fail(said(error))
+        fail(_usage(error))
+    except (ValueError, TypeError, ArithmeticError, OSError, ImportError, MemoryError, RecursionError) as error:
+        fail(said(error))
+
+
+def _usage(error: Any) -> str:
+    """What was wrong with the options, and where they are explained."""
+    message = " ".join(error.format_message().split()).rstrip(".").replace(": Value error, ", ": ")
+    return message + (f"; see {error.ctx.command_path} --help" if error.ctx else "")
 
 
 def fail(message: str, status: int = WRONG) -> NoReturn:
@@ -62,8 +91,11 @@ def block(text: str) -> Any:
 
 
 def subject(text: str) -> Any:
-    """A block if its text joins layers, else the activation it names."""
-    return block(text) if ">>" in text else mf.activation(text)
+    """A block if its text joins or calls layers, else the activation it names."""
+    from symbolic.written import LAYERS
+
+    layers = ">>" in text or any(f"{name}(" in text for name in LAYERS)
+    return block(text) if layers else mf.activation(text)
 
 
 def numbers(name: str, text: str, kind: type = float, count: int | None = None) -> list[Any]:
@@ -89,41 +121,59 @@ def spaced(name: str, text: str) -> Any:
 
 def rows(path: Path) -> Any:
     """The points in a .npy file, or in a .csv file of plain numbers; ValueError with the place of a bad entry."""
-    import numpy as np
-
     from meanfield.kernels import data
+
+    return data(array(path), path.stem)
+
+
+def array(path: Path) -> Any:
+    """The array in a .npy file, or in a .csv file of plain numbers, of any shape and as it is."""
+    import numpy as np
 
     if path.suffix not in (".npy", ".csv"):
         raise ValueError(f"{path} must be a .npy or a .csv file")
     try:
         with path.open("rb") as handle:
-            found: Any = (
-                np.lib.format.read_array(handle, allow_pickle=False)
-                if path.suffix == ".npy"
-                else np.loadtxt(handle, delimiter=",", ndmin=2)
-            )
+            if path.suffix == ".npy":
+                return np.lib.format.read_array(handle, allow_pickle=False)
+            return np.loadtxt(handle, delimiter=",", ndmin=2)
     except ValueError as error:
         raise ValueError(f"{path} holds no array of numbers: {error}") from None
-    return data(found, path.stem)
 
 
 # -- out -------------------------------------------------------------------------------------------------------------
 
 
-def show(data: dict[str, Any] | None, *lines: Any) -> None:
-    """The data as JSON, or else the lines as they are: formulas are not wrapped, so that they can be copied."""
+def show(data: dict[str, Any] | None, *lines: Any, verbatim: bool = False) -> None:
+    """The data as JSON, or else the lines, folded to the terminal; verbatim leaves formulas whole, to be copied."""
     if data is not None:
         typer.echo(json.dumps(plain(data), allow_nan=False))
         return
-    for line in lines:
-        typer.echo(str(line))
+    width = columns()
+    for line in "\n".join(map(str, lines)).split("\n"):
+        typer.echo(line if verbatim else folded(line, width))
+
+
+def folded(line: str, width: int) -> str:
+    """A line broken at spaces under its own indentation; names and numbers are not cut."""
+    if len(line) <= width:
+        return line
+    indent = line[: len(line) - len(line.lstrip())]
+    rest = TextWrapper(width, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False)
+    rest.break_on_hyphens = rest.replace_whitespace = False
+    return rest.fill(line.strip())
+
+
+def columns() -> int:
+    """How wide the terminal is; 80 where there is none and COLUMNS says nothing."""
+    return max(shutil.get_terminal_size((80, 24)).columns, 20)
 
 
 def tell(*parts: Any) -> None:
-    """Tables and sentences, wrapped to the terminal."""
+    """Tables and sentences, wrapped to the terminal; colours as rich, NO_COLOR and FORCE_COLOR have them."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(width=columns())
     for part in parts:
         console.print(part)
 

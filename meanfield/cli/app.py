@@ -6,21 +6,29 @@ from typing import Annotated
 import typer
 
 import meanfield as mf
+from meanfield.cli import completion
 from meanfield.terminal import Commands
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Derive the infinite-width equations of a random network, compute their numbers, check them against networks.",
     epilog="A BLOCK is written as in Python: 'tanh >> Dense(weight_var=1.5, bias_var=0.05)'.",
 )
 
-BlockText = Annotated[str, typer.Argument(metavar="BLOCK", help="Layers joined by >> + * **, as text.")]
+BlockText = Annotated[
+    str,
+    typer.Argument(metavar="BLOCK", help="Layers joined by >> + * **, as text.", autocompletion=completion.activations),
+]
 ActivationText = Annotated[
-    str, typer.Argument(metavar="ACTIVATION", help="A name, a formula in x, or a block whose variances are left out.")
+    str,
+    typer.Argument(
+        metavar="ACTIVATION",
+        help="A name, a formula in x, or a block whose variances are left out.",
+        autocompletion=completion.activations,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Latex = Annotated[bool, typer.Option("--latex", help="Print LaTeX.")]

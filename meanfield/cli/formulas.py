@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 import meanfield as mf
+from meanfield.cli import completion
 from meanfield.cli.app import ActivationText, BlockText, Digits, Json, Latex, app
+from meanfield.progress import waiting
 from meanfield.terminal import block, dual_parts, numbers, show
 
 Limit = StrEnum("Limit", ["nngp", "length", "ntk", "ntk_diagonal", "gradient"])
@@ -25,23 +27,27 @@ def derive(
     Example:
       meanfield derive "erf >> Dense()" --limit ntk
     """
-    found = mf.derive(block(text), limit.value)
-    data = {
-        "block": found.name,
-        "limit": found.limit,
-        "state": [str(s) for s in found.state],
-        "update": [str(e) for e in found.update],
-        "parameters": [str(s) for s in found.params],
-        "closed": found.closed,
-        "latex": found.latex(),
-    }
-    show(data if as_json else None, found.latex() if latex else found)
+    with waiting("deriving"):
+        found = mf.derive(block(text), limit.value)
+        data = {
+            "block": found.name,
+            "limit": found.limit,
+            "state": [str(s) for s in found.state],
+            "update": [str(e) for e in found.update],
+            "parameters": [str(s) for s in found.params],
+            "closed": found.closed,
+            "latex": found.latex(),
+        }
+    show(data if as_json else None, found.latex() if latex else found, verbatim=True)
 
 
 @app.command()
 def dual(
     activation: ActivationText,
-    other: Annotated[str | None, typer.Argument(metavar="[OTHER]", help="A second activation.")] = None,
+    other: Annotated[
+        str | None,
+        typer.Argument(metavar="[OTHER]", help="A second activation.", autocompletion=completion.activations),
+    ] = None,
     latex: Latex = False,
     python: Annotated[bool, typer.Option("--python", help="Print a standalone function of NumPy arrays.")] = False,
     at: Annotated[str | None, typer.Option(metavar="P,Q,K", help="Variances and covariance to evaluate at.")] = None,
@@ -57,15 +63,18 @@ def dual(
     """
     from meanfield.dual import dual as find
 
-    found = find(activation, other)
-    if python:
-        typer.echo(found.python(), nl=False)
-        return
+    point = [] if at is None else numbers("--at", at, float, 3)
     if digits is not None and at is None:
         raise ValueError("--digits certifies a value: say where with --at P,Q,K")
-    data, lines = dual_parts(found, [] if at is None else numbers("--at", at, float, 3), latex=latex)
-    if digits is not None:
-        ball = found.enclose(*(part.strip() for part in str(at).split(",")), digits=digits)
-        data["enclosure"] = ball.to_dict()
-        lines += [f"certified: {ball}"]
-    show(data if as_json else None, *lines)
+    with waiting("deriving and proving"):
+        found = find(activation, other)
+        written = found.python() if python else ""
+        data, lines = dual_parts(found, [] if python else point, latex=latex)
+        if digits is not None:
+            ball = found.enclose(*(part.strip() for part in str(at).split(",")), digits=digits)
+            data["enclosure"] = ball.to_dict()
+            lines += [f"certified: {ball}"]
+    if python:
+        typer.echo(written, nl=False)
+    else:
+        show(data if as_json else None, *lines, verbatim=True)

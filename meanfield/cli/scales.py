@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 import meanfield as mf
+from meanfield.cli import completion
 from meanfield.cli.app import ActivationText, BlockText, Digits, Json, Latex, PlotFile, app
-from meanfield.terminal import block, draw, numbers, show, spaced, subject, tabulate, writable
+from meanfield.progress import waiting
+from meanfield.terminal import block, draw, numbers, show, spaced, subject, tabulate, tell, writable
 
 Criterion = StrEnum(
     "Criterion",
@@ -30,9 +32,10 @@ def phase(text: BlockText, plot: PlotFile = None, as_json: Json = False) -> None
 
     layer = block(text)
     writable(plot)
-    found = solve(layer)
-    if plot is not None:
-        draw(picture(layer), plot)
+    with waiting("solving"):
+        found = solve(layer)
+        if plot is not None:
+            draw(picture(layer), plot)
     show(found.to_dict() if as_json else None, found)
 
 
@@ -56,10 +59,11 @@ def diagram(
     writable(npz, ".npz")
     writable(plot)
     grids = {"weight_var": spaced("--weight-var", weight_var), "bias_var": spaced("--bias-var", bias_var)}
-    found = mf.phase_diagram(subject(activation), **grids)
-    tabulate(found.columns(), csv, npz)
-    if plot is not None:
-        draw(found.plot(), plot)
+    with waiting("solving"):
+        found = mf.phase_diagram(subject(activation), **grids)
+        tabulate(found.columns(), csv, npz)
+        if plot is not None:
+            draw(found.plot(), plot)
     show(found.to_dict() if as_json else None, found)
 
 
@@ -78,7 +82,8 @@ def edge(
     """
     numbers("--bias-var", bias_var, float, 1)
     given = bias_var if digits is not None else float(bias_var)
-    found = mf.edge_of_chaos(subject(activation), bias_var=given, digits=digits)
+    with waiting("solving"):
+        found = mf.edge_of_chaos(subject(activation), bias_var=given, digits=digits)
     show(found.to_dict() if as_json else None, found)
 
 
@@ -90,36 +95,52 @@ def init(
     depth: Annotated[int | None, typer.Option(help="Say what to expect of that many layers.")] = None,
     width: Annotated[int | None, typer.Option(help="And of that many neurons in each.")] = None,
     depth_scale: Annotated[float | None, typer.Option(help="In layers, of the ordered phase (edge_of_chaos).")] = None,
+    split: Annotated[float | None, typer.Option(help="Share of the Spectral path beside a pointwise one.")] = None,
+    cosine: Annotated[float | None, typer.Option(help="Of the tokens at the start (TransformerBlock).")] = None,
+    below: Annotated[float | None, typer.Option(help="What their cosine stays below (TransformerBlock).")] = None,
     as_json: Json = False,
 ) -> None:
-    """Weight and bias variances to initialize with.
+    """Weight and bias variances to initialize with: of an activation, a Fourier layer, a TransformerBlock.
 
     \b
     Example:
       meanfield init gelu --criterion half_stable --depth 50 --width 512
+      meanfield init "relu >> Spectral(modes=12)"
     """
-    found = mf.init_scale(
-        subject(activation),
-        criterion=criterion.value,
-        bias_var=bias_var,
-        depth=depth,
-        width=width,
-        depth_scale=depth_scale,
-    )
+    asked = {"bias_var": bias_var, "depth": depth, "width": width, "depth_scale": depth_scale}
+    asked |= {"split": split, "cosine": cosine, "below": below}
+    with waiting("solving"):
+        found: Any = mf.init_scale(subject(activation), criterion=criterion.value, **asked)  # type: ignore[call-overload]
     show(found.to_dict() if as_json else None, found)
 
 
 @app.command()
 def scaling(
-    architecture: Annotated[str, typer.Argument(metavar="NETWORK", help="mlp, transformer, ..., or a block.")] = "mlp",
-    optimizer: Annotated[str, typer.Option(help="sgd, adam, muon, shampoo, kfac, ...")] = "adam",
+    architecture: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK", help="mlp, transformer, ..., or a block.", autocompletion=completion.architectures
+        ),
+    ] = "mlp",
+    optimizer: Annotated[
+        str, typer.Option(help="sgd, adam, muon, shampoo, kfac, ...", autocompletion=completion.optimizers)
+    ] = "adam",
     power: Annotated[
         list[str] | None, typer.Option("--power", metavar="NAME=NUMBER", help="Of the optimizer, e.g. e_L=1/2.")
     ] = None,
-    parametrization: Annotated[str, typer.Option(help="mup, ntk, standard or mean_field.")] = "mup",
-    gauge: Annotated[str | None, typer.Option(help="a=0, table3, table8, table9 or unit.")] = None,
-    depth: Annotated[str | None, typer.Option(help="depth_mup, completep or u_mup, for residual branches.")] = None,
-    damping: Annotated[str, typer.Option(help="matched, constant or pi.")] = "matched",
+    parametrization: Annotated[
+        str, typer.Option(help="mup, ntk, standard or mean_field.", autocompletion=completion.parametrizations)
+    ] = "mup",
+    gauge: Annotated[
+        str | None, typer.Option(help="a=0, table3, table8, table9 or unit.", autocompletion=completion.gauges)
+    ] = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(help="depth_mup, completep or u_mup, for residual branches.", autocompletion=completion.depths),
+    ] = None,
+    damping: Annotated[
+        str, typer.Option(help="matched, constant or pi.", autocompletion=completion.dampings)
+    ] = "matched",
     as_latex: Latex = False,
     as_json: Json = False,
 ) -> None:
@@ -130,16 +151,14 @@ def scaling(
       meanfield scaling transformer --optimizer adam --depth completep
     """
     powers = dict(_power(text) for text in power or ())
-    found = mf.scaling(
-        _network(architecture),
-        optimizer=optimizer,
-        parametrization=parametrization,
-        gauge=gauge,
-        depth=depth,
-        damping=damping,
-        **powers,
-    )
-    show(found.to_dict() if as_json else None, found.latex() if as_latex else found)
+    chosen: dict[str, Any] = {"optimizer": optimizer, "parametrization": parametrization, "gauge": gauge}
+    with waiting("solving"):
+        found = mf.scaling(_network(architecture), depth=depth, damping=damping, **chosen, **powers)
+        data, parts = found.to_dict(), found.parts()
+    if as_json or as_latex:
+        show(data if as_json else None, found.latex(), verbatim=True)
+    else:
+        tell(*parts)
 
 
 def _network(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Theory on data and against networks: kernels, verdicts, the papers that are known, the demonstration."""
+"""Theory on data and against networks: kernels, verdicts, the demonstration."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import typer
 
 import meanfield as mf
+from meanfield.cli import completion
 from meanfield.cli.app import BiasVar, Json, PlotFile, app
-from meanfield.terminal import block, draw, numbers, rows, show, tell, whole, writable
+from meanfield.progress import waiting
+from meanfield.terminal import array, block, draw, numbers, rows, show, tell, whole, writable
 
 MOST_EIGENVALUES = 1000
 Kernels = StrEnum("Kernels", ["nngp", "ntk"])
@@ -18,43 +20,78 @@ Sampler = StrEnum("Sampler", ["weights", "conditional"])
 @app.command()
 def kernel(
     network: Annotated[str, typer.Argument(metavar="BLOCK", help="A whole network, which starts with a Dense layer.")],
-    data: Annotated[Path, typer.Option(help="Rows are points: .npy, or .csv of plain numbers.")],
+    data: Annotated[Path, typer.Option(help="Rows are points: .npy, or .csv of plain numbers; pictures: .npy.")],
     get: Annotated[Kernels, typer.Option(help="Which kernel.")] = Kernels.nngp,
+    width: Annotated[int | None, typer.Option(help="Of real networks that wide, in the place of the limit.")] = None,
+    draws: Annotated[int | None, typer.Option(help="How many networks (with --width).  [default: 10]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Names them (with --width).  [default: 0]")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the matrix to this .npy file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The infinite-width kernel of a network on data.
+    """The infinite-width kernel of a network on data, or the mean kernel of real networks with --width.
 
     \b
     Example:
       meanfield kernel "Dense(1, 0) >> (relu >> Dense(2, 0)) ** 5" --data points.npy --out kernel.npy
+      meanfield kernel "Dense(1, 0) >> relu >> Dense(2, 0)" --data points.npy --width 64
     """
+    if width is None and (draws, seed) != (None, None):
+        raise ValueError("--draws and --seed are those of real networks: give their --width as well")
     net = block(network)
     writable(out, ".npy")
-    found = mf.kernel(net, rows(data), get=get.value)
-    import numpy as np
-
-    least = float(np.linalg.eigvalsh(found)[0]) if len(found) <= MOST_EIGENVALUES else None
+    with waiting("kernel"):
+        found = _kernel(net, data, get.value, width, 10 if draws is None else draws, seed or 0)
+        least = _least(found)
     low, high = float(found.diagonal().min()), float(found.diagonal().max())
     if out is not None:
+        import numpy as np
+
         whole(out, lambda handle: np.save(handle, found))
     summary: dict[str, Any] = {
         "network": str(net),
         "get": get.value,
         "shape": list(found.shape),
         "diagonal": [low, high],
+        "width": width,
     }
     summary |= {"smallest_eigenvalue": least, "out": None if out is None else str(out)}
     eigenvalue = f"not computed beyond {MOST_EIGENVALUES} points" if least is None else f"{least:.6g}"
-    lines = [f"{get.value} of {net}", f"  {found.shape[0]} x {found.shape[1]}, diagonal {low:.6g} to {high:.6g}"]
+    of = "" if width is None else f" at width {width}"
+    lines = [f"{get.value} of {net}{of}", f"  {found.shape[0]} x {found.shape[1]}, diagonal {low:.6g} to {high:.6g}"]
     lines += [f"  smallest eigenvalue: {eigenvalue}", *([f"  written to {out}"] if out else [])]
     show(summary if as_json else None, *lines)
 
 
+def _kernel(net: Any, path: Path, get: str, width: int | None, draws: int, seed: int) -> Any:
+    from symbolic.pictures import is_spatial
+
+    points = array(path) if is_spatial(net) else rows(path)
+    if width is None:
+        return mf.kernel(net, points, get=get)
+    return mf.empirical_kernel(net, points, width=width, draws=draws, seed=seed, get=get)
+
+
+def _least(found: Any) -> float | None:
+    """The smallest eigenvalue, where it does not take longer than the kernel."""
+    import numpy as np
+
+    return float(np.linalg.eigvalsh(found)[0]) if len(found) <= MOST_EIGENVALUES else None
+
+
 @app.command()
 def check(
-    theory: Annotated[str, typer.Argument(metavar="BLOCK_OR_THEORY", help="A block, or one of `meanfield theories`.")],
-    case: Annotated[str | None, typer.Option(help="One case of a theory (default: all).")] = None,
+    theory: Annotated[
+        str,
+        typer.Argument(
+            metavar="BLOCK_OR_THEORY",
+            help="A block, or one of `meanfield theories`.",
+            autocompletion=completion.activations_and_theories,
+        ),
+    ],
+    case: Annotated[
+        str | None,
+        typer.Option(help="One case of a theory (default: all).", autocompletion=completion.cases),
+    ] = None,
     networks: Annotated[str | None, typer.Option(metavar="BLOCK", help="Draw the networks of another block.")] = None,
     width: Annotated[
         str | None,
@@ -74,31 +111,32 @@ def check(
 
     \b
     Example:
-      meanfield check "tanh >> Dense(1.5, 0.05)" --networks "tanh >> Dense(1.65, 0.05)" --sampler conditional
+      meanfield check "tanh >> Dense(1.5, 0.05)" --sampler conditional
+      meanfield check poole2016 --case "ordered tanh" --margin 0.1
     """
     from meanfield.check import check as decide
     from meanfield.show import verdict_parts
     from meanfield.theory import theory as paper
 
     named = theory.isidentifier() and theory not in mf.ACTIVATIONS
-    question = paper(theory) if named else block(theory)
     widths = None if width is None else numbers("--width", width, int)
     writable(plot)
-    found = decide(
-        question,
-        None if networks is None else block(networks),
-        width=widths[0] if widths and len(widths) == 1 else widths,
-        case=case,
-        draws=draws,
-        max_draws=max_draws,
-        margin=margin,
-        alpha=alpha,
-        seed=seed,
-        depth=depth,
-        sampler=sampler.value,
-    )
-    if plot is not None:
-        draw(found.plot(), plot)
+    with waiting("theory and networks"):
+        found = decide(
+            paper(theory) if named else block(theory),
+            None if networks is None else block(networks),
+            width=widths[0] if widths and len(widths) == 1 else widths,
+            case=case,
+            draws=draws,
+            max_draws=max_draws,
+            margin=margin,
+            alpha=alpha,
+            seed=seed,
+            depth=depth,
+            sampler=sampler.value,
+        )
+        if plot is not None:
+            draw(found.plot(), plot)
     if as_json:
         show(found.to_dict())
     else:
@@ -107,30 +145,10 @@ def check(
 
 
 @app.command()
-def theories(as_json: Json = False) -> None:
-    """The papers that `meanfield check` knows.
-
-    \b
-    Example:
-      meanfield theories --json
-    """
-    known = mf.theories().values()
-    data = [{"name": t.name, "title": t.title, "claim": t.claim, "cite": t.cite, "cases": [*t.cases]} for t in known]
-    if as_json:
-        return show({"theories": data})
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("name", "claim", "cite"):
-        table.add_column(name)
-    for t in known:
-        table.add_row(*(part.replace("[", r"\[") for part in (t.name, t.claim, t.cite)))
-    tell(table)
-
-
-@app.command()
 def demo(
-    activation: Annotated[str, typer.Option(help="A name or a formula in x.")] = "tanh",
+    activation: Annotated[
+        str, typer.Option(help="A name or a formula in x.", autocompletion=completion.activations)
+    ] = "tanh",
     points: Annotated[int, typer.Option(help="How many of the 1797 digits to use.")] = 1797,
     bias_var: BiasVar = 0.05,
     out: Annotated[Path, typer.Option(help="Write the figure here (png, pdf, svg).")] = Path("meanfield-demo.png"),
