@@ -31,10 +31,10 @@ def activations(latex: Latex = False, as_json: Json = False) -> None:
 
 
 def _short(phi: Any) -> str:
-    """The formula, its endless fractions as decimals."""
+    """The formula, its endless fractions as decimals; JSON has them whole."""
     from sympy import Float, Rational
 
-    long = {r: Float(r, 15) for r in phi.atoms(Rational) if r.q > MOST_DENOMINATOR}
+    long = {r: Float(r, 7) for r in phi.atoms(Rational) if r.q > MOST_DENOMINATOR}
     return str(phi.xreplace(long))
 
 

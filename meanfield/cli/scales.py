@@ -90,7 +90,10 @@ def edge(
 @app.command()
 def init(
     activation: ActivationText,
-    criterion: Annotated[Criterion, typer.Option(help="What to keep from layer to layer.")] = Criterion.edge_of_chaos,
+    criterion: Annotated[
+        Criterion,
+        typer.Option(metavar="NAME", help=f"What to keep from layer to layer: {', '.join(Criterion)}."),
+    ] = Criterion.edge_of_chaos,
     bias_var: Annotated[float | None, typer.Option(help="Variance of the biases (edge_of_chaos only).")] = None,
     depth: Annotated[int | None, typer.Option(help="Say what to expect of that many layers.")] = None,
     width: Annotated[int | None, typer.Option(help="And of that many neurons in each.")] = None,

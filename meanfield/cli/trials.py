@@ -112,7 +112,6 @@ def check(
     \b
     Example:
       meanfield check "tanh >> Dense(1.5, 0.05)" --sampler conditional
-      meanfield check poole2016 --case "ordered tanh" --margin 0.1
     """
     from meanfield.check import check as decide
     from meanfield.show import verdict_parts

@@ -12,7 +12,7 @@ from tests.meanfield.cli_runs import answer, commands, complaint, run
 POST = "TransformerBlock(tokens=64, phi=tanh, norm='post')"
 WAVES = "tanh >> Spectral(modes=12, weight_var=1.5, bias_var=0.05)"
 COPIED = {"derive", "dual"}  # formulas, which stay on one line to be copied
-LONG = {"demo", "isometry"}
+LONG = {"demo", "diagram", "isometry", "transformer"}
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +198,7 @@ WRONG = {
     ("phase", "tanh >> Spectral(0)"): "column 9: modes must be at least 1",
     ("phase", "Conv(3, weight_var=1, bias_var=0)"): "",
     ("scaling", "--parametrization", "mp"): "mup",
-    ("scaling", "--gauge", "table1"): "table3",
+    ("scaling", "--gauge", "table1"): "did you mean 'table9'",
     ("scaling", "--damping", "none"): "matched",
     ("scaling", "mlp", "--depth", "deep"): "completep",
     ("theories", "pole2016"): "did you mean poole2016",
