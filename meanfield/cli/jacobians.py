@@ -29,7 +29,7 @@ def isometry(
       meanfield isometry hard_tanh --depth 20 --ensemble orthogonal --weight-var 1.05
     """
     with waiting("solving"):
-        options: dict[str, Any] = {"weight_var": weight_var, "bias_var": bias_var}
-        found = mf.singular_values(subject(activation), depth=depth, ensemble=ensemble.value, **options)
+        options: dict[str, Any] = {"ensemble": ensemble.value, "weight_var": weight_var, "bias_var": bias_var}
+        found = mf.singular_values(subject(activation), depth=depth, **options)
         data, said = found.to_dict(), str(found)
     show(data if as_json else None, said)

@@ -37,6 +37,6 @@ def fno(
     names = ("q", "chi_1", "chi_q", "xi_q", "phase")
     data = {"block": str(layer), "grid": sizes, **{name: getattr(state, name) for name in names}}
     data |= {"rates": state.rates.tolist(), "xi": state.xi.tolist()}
-    axis = state.rates[(slice(None), *[0] * (len(sizes) - 1))][: sizes[0] // 2 + 1]
+    axis = state.rates.reshape(sizes[0], -1)[: sizes[0] // 2 + 1, 0]
     shown = ", ".join(f"{rate:.6g}" for rate in axis[:MOST_RATES]) + (", ..." if len(axis) > MOST_RATES else "")
     show(data if as_json else None, printed, f"  factor per layer of the modes 0, 1, ... of the first axis: {shown}")

@@ -110,10 +110,10 @@ def init(
       meanfield init gelu --criterion half_stable --depth 50 --width 512
       meanfield init "relu >> Spectral(modes=12)"
     """
-    asked = {"bias_var": bias_var, "depth": depth, "width": width, "depth_scale": depth_scale}
+    asked: dict[str, Any] = {"bias_var": bias_var, "depth": depth, "width": width, "depth_scale": depth_scale}
     asked |= {"split": split, "cosine": cosine, "below": below}
     with waiting("solving"):
-        found: Any = mf.init_scale(subject(activation), criterion=criterion.value, **asked)  # type: ignore[call-overload]
+        found: Any = mf.init_scale(subject(activation), criterion=criterion.value, **asked)
     show(found.to_dict() if as_json else None, found)
 
 

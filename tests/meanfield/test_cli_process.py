@@ -86,7 +86,7 @@ def test_an_interrupted_check_ends_with_one_line(tmp_path):
 
 
 def test_progress_stands_on_the_terminal_and_not_in_files(tmp_path):
-    few = ("check", TANH, "--sampler", "conditional", "--draws", "30000", "--max-draws", "30000", "--depth", "1")
+    few = ("check", TANH, "--sampler", "conditional", "--draws", "3000", "--max-draws", "3000")
     running = OnTerminal(*few, folder=tmp_path)
     running.read()
     assert running.end() in (0, 1)
