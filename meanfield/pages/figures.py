@@ -20,7 +20,7 @@ VARIABLES = {
     "#000000": "var(--ink)",
     "#ffffff": "var(--paper)",
     "#b2b2b2": "var(--muted)",
-    "#e5e5e5": "var(--raised)",
+    "#e6e6e6": "var(--line)",
     "#1f77b4": "var(--accent)",
     "#ff7f0e": "var(--accent2)",
     "#2ca02c": "var(--good)",

@@ -21,7 +21,7 @@ class Equation:
 
 @dataclass(frozen=True)
 class Figure:
-    """An <svg> with its caption, and what draws it again on the command line and in Python."""
+    """An <svg> with its caption, and what draws it again on the command line ("" where that cannot) and in Python."""
 
     name: str
     caption: str

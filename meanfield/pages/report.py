@@ -113,8 +113,9 @@ def _block_report(about: Subject, wanted: Wanted) -> Report:
     else:
         sections = side_by_side(sections)
         sections.append(attempt("verdict", "Verdict", lambda: verdict_section(about, wanted)))
-    title = shown(about.block if about.phi is None or about.point is not None else about.phi)
-    commands = again(title, wanted), again_in_python(title, about, wanted)
+    alone = about.phi is not None and about.point is None
+    title = str(about.phi) if alone else shown(about.block)
+    commands = again(title if alone else about.block, wanted), again_in_python(title, about, wanted)
     return Report(title, SUBTITLE, tuple(sections), commands)
 
 

@@ -12,7 +12,7 @@ from meanfield.init import CRITERIA, init_scale
 from meanfield.pages.equations import block_equations
 from meanfield.pages.figures import phase_map, phase_words, svg
 from meanfield.pages.parts import Figure, Section, Table, number
-from meanfield.pages.subject import Subject, shown, spelled
+from meanfield.pages.subject import Subject, command, shown, spelled
 from meanfield.phase import Phase, phase
 from meanfield.plot import c_map, trajectories, verdict, walked
 from symbolic.fourier_block import has_spectral
@@ -85,7 +85,8 @@ def _c_map(about: Subject, found: Phase) -> Figure:
     caption = f"Correlation map: behind one block as a function of before. Fixed point c = {number(found.c, 4)}."
     picture = svg("c-map", "Correlation map", f"{about.block}: {caption}", lambda ax: c_map(about.block, ax))
     python = f"block = {spelled(about.block)}\nmf.plot(block)"
-    return Figure("c-map", caption, picture, f"meanfield phase {quoted(about.block)} --plot map.svg", imported(python))
+    shell = command(about.block, f"meanfield phase {quoted(about.block)} --plot map.svg")
+    return Figure("c-map", caption, picture, shell, imported(python))
 
 
 def diagram_section(about: Subject) -> Section:
@@ -113,7 +114,7 @@ def _diagram_figure(about: Subject, found: PhaseDiagram, at: Phase | None) -> Fi
     shell = f"meanfield diagram {quoted(name)} --weight-var {w} --bias-var {b} --plot diagram.svg"
     grids = f"weight_var=np.linspace({w}), bias_var=np.linspace({b})".replace(",", ", ").replace(",  ", ", ")
     python = f"import numpy as np\nmf.phase_diagram({spelled(name)}, {grids}).plot()"
-    return Figure("diagram", caption, picture, shell, imported(python))
+    return Figure("diagram", caption, picture, command(name, shell), imported(python))
 
 
 def depth_section(about: Subject, wanted: Wanted) -> Section:
@@ -244,7 +245,7 @@ def again(block: Any, wanted: Wanted) -> str:
     other = "" if wanted.networks is None else f" --networks {quoted(wanted.networks)}"
     skip = " --no-check" if wanted.check is None else f" --max-draws {wanted.check['max_draws']}"
     numbers = f"--depth {wanted.depth} --width {wanted.width} --draws {wanted.draws} --seed {wanted.seed}"
-    return f"meanfield report {quoted(block)}{other} {numbers}{skip} -o report.html"
+    return command(block, f"meanfield report {quoted(block)}{other} {numbers}{skip} -o report.html")
 
 
 def again_in_python(title: str, about: Subject, wanted: Wanted) -> str:

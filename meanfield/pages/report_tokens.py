@@ -10,8 +10,8 @@ from meanfield.finite.transformers import walk
 from meanfield.observe_tokens import ROWS, sample_tokens, solve_tokens
 from meanfield.pages.figures import svg
 from meanfield.pages.parts import Figure, Section, number
-from meanfield.pages.report_block import Wanted, again, evidence, imported, no_networks, told
-from meanfield.pages.subject import spelled
+from meanfield.pages.report_block import Wanted, again, again_in_python, evidence, imported, no_networks, told
+from meanfield.pages.subject import spelled, subject
 from meanfield.plot import Trajectories, summary, walked
 from meanfield.theory import Case, Theory
 from meanfield.transformer import transformer
@@ -72,5 +72,7 @@ def tokens_verdict(block: TransformerBlock, wanted: Wanted) -> Section:
     case = Case(block, block, DEPTH, (1.0, 1.0, COSINE))
     theory = Theory("", str(block), "", "", token_map, solve_tokens, sample_tokens, {"tokens": case})
     found = check(theory, wanted.networks, seed=wanted.seed, **wanted.check)
-    figure, table = evidence(found, "verdict", again(block, wanted), "")
+    figure, table = evidence(
+        found, "verdict", again(block, wanted), again_in_python(str(block), subject(block), wanted)
+    )
     return Section("verdict", "Verdict", told(found), figures=(figure,), tables=(table,), mark=found.outcome)

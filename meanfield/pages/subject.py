@@ -7,10 +7,12 @@ from typing import Any
 
 import meanfield
 from symbolic.activations import activation
+from symbolic.blocks import parse_block
 from symbolic.networks import BIAS_VAR, WEIGHT_VAR, Layer, Pointwise
 from symbolic.pictures import layers_in
 
 VARIANCES = {"weight_var": WEIGHT_VAR, "bias_var": BIAS_VAR}
+WORDS = re.compile(r"\b(norm|padding)=(?!None\b)([A-Za-z_]+)")  # arguments that layers print without quotes
 QUOTED = re.compile(r"'[^']*'|\b[A-Za-z_]\w*\b")
 
 
@@ -96,7 +98,7 @@ def spelled(block: Any) -> str:
     >>> spelled(activation("tanh") >> Dense(1.5, 0.05))
     'mf.tanh >> mf.Dense(weight_var=1.5, bias_var=0.05)'
     """
-    whole = shown(block)
+    whole = WORDS.sub(r"\1='\2'", shown(block))
 
     def word(found: re.Match[str]) -> str:
         text, before, after = found[0], whole[: found.start()], whole[found.end() :]
@@ -105,3 +107,13 @@ def spelled(block: Any) -> str:
         return f"mf.{text}" if text in meanfield.__all__ and not after.startswith("=") else text
 
     return QUOTED.sub(word, whole)
+
+
+def command(block: Any, shell: str) -> str:
+    """The command, or "" for a block that cannot be written on the command line."""
+    if isinstance(block, Layer) and not isinstance(block, Pointwise):
+        try:
+            parse_block(shown(block))
+        except (ValueError, TypeError):
+            return ""
+    return shell

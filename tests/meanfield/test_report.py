@@ -11,7 +11,7 @@ import meanfield as mf
 from meanfield.cli import app
 from meanfield.pages.figures import svg
 from meanfield.pages.parts import Figure, Report, Section, Table
-from meanfield.pages.subject import freed, shown, spelled
+from meanfield.pages.subject import command, freed, shown, spelled
 from meanfield.pages.typeset import mathml
 from symbolic.blocks import parse_block
 
@@ -113,6 +113,16 @@ def test_a_block_is_spelled_as_python_that_gives_it_back(text):
     assert eval(spelled(block), {"mf": mf}) == block
 
 
+@pytest.mark.parametrize(
+    "block",
+    [mf.TransformerBlock(8, "tanh", weight_var=2), mf.relu >> mf.Conv(3, weight_var=2, bias_var=0)],
+    ids=["Transformer", "convolution"],
+)
+def test_what_the_command_line_cannot_say_is_said_in_python_alone(block):
+    assert eval(spelled(block), {"mf": mf}) == block
+    assert command(block, "meanfield report ...") == "" and command(BLOCK, "meanfield report ...")
+
+
 def test_variances_are_freed_where_weights_share_them():
     assert freed(BLOCK) == mf.erf >> mf.Dense()
     assert freed(mf.Identity() + 0.5 * (mf.relu >> mf.Dense(2, 0))) == mf.Identity() + 0.5 * (mf.relu >> mf.Dense())
@@ -178,6 +188,8 @@ def test_a_formula_of_users_stays_text():
 
 def test_the_page_asks_for_nothing_outside(page):
     assert not re.search(r"https?:|<script|<link|<img|@import|url\((?!#)", page.html)
+    pictures = "".join(figure.svg for section in page.sections for figure in section.figures)
+    assert not re.search(r"#[0-9a-fA-F]{6}\b", pictures)  # colours are those of the style sheet
     ids = re.findall(r'\bid="([^"]*)"', page.html)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]*)"', page.html)) | set(re.findall(r"url\(#([^)]*)\)", page.html)) <= set(ids)
