@@ -1,4 +1,4 @@
-"""What users of PyTorch get: kernels for GPyTorch (extra `gpytorch`), Fourier neural operators, muP (extra `torch`).
+"""What users of PyTorch get: kernels (extra `gpytorch`), initialization, Fourier neural operators, muP (extra `torch`).
 
 Each name is imported from its file when it is first used, so that PyTorch alone is enough for the operators.
 """
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from meanfield.torch.coordinate import coordinate_check as coordinate_check
     from meanfield.torch.fourier import OperatorInit as OperatorInit
     from meanfield.torch.fourier import init_fno_ as init_fno_
+    from meanfield.torch.initialize import init_ as init_
+    from meanfield.torch.initialize_report import ModelInit as ModelInit
     from meanfield.torch.kernels import InfiniteWidthKernel as InfiniteWidthKernel
     from meanfield.torch.reference import FNO as FNO
     from meanfield.torch.reference import SpectralConv as SpectralConv
@@ -27,6 +29,8 @@ _HOMES = {
     "analyze_model": ("analyze",),
     "coordinate": ("ModuleCheck", "ModuleSlope", "coordinate_check"),
     "fourier": ("OperatorInit", "init_fno_"),
+    "initialize": ("init_",),
+    "initialize_report": ("ModelInit",),
     "kernels": ("InfiniteWidthKernel",),
     "reference": ("FNO", "SpectralConv"),
     "scale": ("scale_",),

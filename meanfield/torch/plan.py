@@ -147,7 +147,7 @@ def scale_of(phi: Pointwise, criterion: str, bias_var: float | None) -> InitScal
     if criterion == "isometry":
         raise ValueError("criterion 'isometry' wants orthogonal weights, those of Fourier layers are Gaussian")
     found = init_scale(phi, criterion=criterion, bias_var=bias_var)
-    if criterion == "edge_of_chaos" and _runs_away(phi, found):
+    if criterion == "edge_of_chaos" and runs_away(phi, found):
         raise NoEdge(
             f"at the edge of chaos of {phi} with bias_var={found.bias_var:g} (weight_var = {found.weight_var:.6g}) "
             f"lengths leave q = {found.q:.6g} and grow with depth: use criterion='half_stable', which has a bias_var "
@@ -156,7 +156,7 @@ def scale_of(phi: Pointwise, criterion: str, bias_var: float | None) -> InitScal
     return found
 
 
-def _runs_away(phi: Pointwise, found: InitScale) -> bool:
+def runs_away(phi: Pointwise, found: InitScale) -> bool:
     """Do lengths grow away from q? At q = 0, where chi_q is 1, ask whether q = 1 grows."""
     if found.q > 0:
         return found.chi_q > 1 + 1e-9
