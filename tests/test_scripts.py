@@ -158,6 +158,22 @@ def test_deep_operators_are_trained(tmp_path: Path) -> None:
     assert "old" not in page.read_text() and "<svg" in figure.read_text()
 
 
+def test_deep_mlps_are_trained(tmp_path: Path) -> None:
+    """Fifty narrow tanh layers, few steps, into a page: gradients vanish from the default, and cross with init_."""
+    pytest.importorskip("torch")
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- deep_mlp:begin -->\nold\n<!-- deep_mlp:end -->\nafter\n")
+    done = run("deep_mlp.py", "--quick", "--write", str(page))
+    assert done.returncode == 0, done.stderr
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().splitlines() if "tanh" in line
+    ]
+    assert [row[1] for row in rows] == ["default", "init_"] and "old" not in page.read_text()
+    default, ours = (float(row[2].split()[0]) for row in rows)
+    assert default < 1e-10 and 1 / 3 < ours < 3
+    assert float(rows[0][4].split()[0]) < 20 < 60 < float(rows[1][4].split()[0])
+
+
 def test_deep_fourier_operators_are_checked(tmp_path: Path) -> None:
     """16 points, 4 layers: no theory is refuted but the wrong ones, also by networks with real weights."""
     page = tmp_path / "page.md"

@@ -66,7 +66,7 @@ def init_(
     left = _skipped(model, skip)
     graph = trace(model, example)
     found = walk(graph, Wish(criterion, bias_var, depth_scale), _squares(graph, example), left)
-    names = {id(held): name for name, held in model.named_parameters(remove_duplicate=False)}
+    names = {id(held): name for name, held in model.named_parameters()}
     check(found.planned, names)
     _check_all(model, graph, found, left)
     drawn = draws(found.planned, source)
@@ -135,16 +135,24 @@ def _unknown(model: Any, each: Skip, names: list[str]) -> str:
 
 
 def _squares(graph: Graph, example: Any) -> tuple[float, ...]:
-    """The mean squares of the inputs, 1 where there is no example or where they are no real numbers."""
-    given = example if isinstance(example, tuple | list) else (example,)
-    found = []
-    for each, _ in zip(given, [s for s in graph.steps if isinstance(s.operation, Input)], strict=False):
-        real = isinstance(each, torch.Tensor) and each.is_floating_point()
-        square = float(each.detach().double().square().mean()) if real else 1.0
-        if not 0 <= square < inf:
-            raise ValueError("example has entries that are not finite: give inputs as the model will see them")
-        found.append(square)
-    return tuple(found)
+    """The mean square of each input, 1 where there is no example or where its entries are no real numbers."""
+    names = [step.name for step in graph.steps if isinstance(step.operation, Input)]
+    given = example if isinstance(example, dict) else dict(zip(names, _tuple(example), strict=False))
+    return tuple(_square(name, given.get(name)) for name in names)
+
+
+def _tuple(example: Any) -> tuple[Any, ...]:
+    return tuple(example) if isinstance(example, tuple | list) else (example,)
+
+
+def _square(name: str, given: Any) -> float:
+    if not isinstance(given, torch.Tensor) or not given.is_floating_point():
+        return 1.0
+    found = float(given.detach().double().square().mean())
+    if not 0 < found < inf:
+        what = "zero everywhere" if found == 0 else "not finite everywhere"
+        raise ValueError(f"the input {name!r} of example is {what}: give inputs as the model will see them")
+    return found
 
 
 def _check_all(model: Any, graph: Graph, found: Walk, left: frozenset[int]) -> None:

@@ -78,8 +78,8 @@ def point(phi: Pointwise, wish: Wish, anchored: bool, layer: str) -> Point:
         return _point(phi, wish, anchored)
     except NoEdge as error:
         raise NoEdge(
-            f"{layer!r}: {error}. Here: give init_ another criterion ('he'), depth_scale=, the number of layers that "
-            f"must be crossed, or leave the layer as it is with skip=({layer!r},)"
+            f"{layer!r}: {error}. Here: give init_ another criterion, as 'he', or depth_scale=, the number of layers "
+            "that must be crossed, or leave the layers around it as they are with skip=, a tuple of their names"
         ) from error
 
 

@@ -65,12 +65,6 @@ def _check_one(name: str, step: str, held: Any) -> None:
             f"{name!r} of {step!r} is computed from other parameters and is none itself: remove its parametrization "
             "first, as torch.nn.utils.parametrize.remove_parametrizations does"
         )
-    if isinstance(held, nn.parameter.UninitializedParameter):
-        raise ValueError(f"{name!r} has no shape yet: call the module once on data first")
-    if held.is_meta:
-        raise ValueError(f"{name!r} is on the meta device, without memory: call module.to_empty(device=...) first")
-    if not held.is_floating_point() and not held.is_complex():
-        raise TypeError(f"{name!r} holds {held.dtype}: a random weight is a floating-point number; skip=({name!r},)")
 
 
 def draws(plan: Sequence[Planned], generator: Any) -> list[Draw]:
