@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, metavar="FILE")
     given = parser.parse_args()
     if given.quick:
-        given.activations, given.seeds, given.width, given.steps = ["tanh"], [0], 64, 30
+        given.activations, given.seeds, given.width, given.steps = ["tanh"], [0], 64, 100
     torch.set_num_threads(1)
     text = report(given)
     print(text)
