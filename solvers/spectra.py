@@ -7,6 +7,7 @@ A negative slope (cos) flips the deviation's sign at each layer and changes noth
 from math import inf, isnan, log, nan
 
 CRITICAL = 1e-9
+ROUNDING = 4 * 2.0**-52  # a slope of 1 as float64 has it after a few operations
 
 
 def depth_scale(chi: float) -> float:
@@ -15,7 +16,7 @@ def depth_scale(chi: float) -> float:
         return nan
     if chi == 0 or abs(chi) == inf:
         return 0.0
-    return inf if abs(chi) == 1 else -1 / log(abs(chi))
+    return inf if abs(abs(chi) - 1) <= ROUNDING else -1 / log(abs(chi))
 
 
 def phase(chi_1: float) -> str:

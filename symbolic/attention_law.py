@@ -71,7 +71,7 @@ def score_covariance(i: Any, j: Any, k: Any, l: Any) -> Expr:  # noqa: E741 - th
 
 def gamma(i: Any, j: Any) -> Indexed:
     """Gamma_ij, one symbol for both orders."""
-    return GAMMA[tuple(sorted((sympify(i), sympify(j)), key=str))]
+    return GAMMA[tuple(sorted((sympify(i, strict=True), sympify(j, strict=True)), key=str))]
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,13 @@ def scale_moment(k: int, heads: Any = HEADS) -> Expr:
     >>> scale_moment(1)
     nu**2*mu[1]
     """
+    heads = sympify(heads, strict=True)  # ff would read text as a formula
     # [x^k] (1 + r)^H with r = sum_j mu_j x^j/j! is a polynomial in H by the binomial series.
     ratio, powers, total = [S.Zero, *(MU[j] / factorial(j) for j in range(1, k + 1))], [S.One] + [S.Zero] * k, S.Zero
     for n in range(k + 1):
         total += ff(heads, n) / factorial(n) * powers[k]
         powers = [Add(*(powers[i] * ratio[m - i] for i in range(m + 1))) for m in range(k + 1)]
-    return (NU ** (2 * k) * factorial(k) * total / sympify(heads) ** k).expand(func=True)
+    return (NU ** (2 * k) * factorial(k) * total / heads**k).expand(func=True)
 
 
 def moment(m: int, heads: Any = HEADS) -> Expr:
@@ -154,7 +155,7 @@ def softmax_moment(powers: Sequence[int], tokens: Any) -> Integral:
     Integral(t*L(0, t)**(s - 1)*L(2, t), (t, 0, oo))
     """
     n = sum(powers)
-    rest = sympify(tokens) - len(powers)
+    rest = sympify(tokens, strict=True) - len(powers)
     product = Mul(*(L(m, T) for m in powers)) * L(0, T) ** rest
     return Integral(T ** (n - 1) / factorial(n - 1) * product, (T, 0, oo))
 
@@ -175,7 +176,7 @@ def participation_moment(k: int, tokens: Any) -> Expr:
     for parts in partitions(k, k):
         ways = factorial(k) / Mul(*(factorial(m) for m in parts))
         repeats = Mul(*(factorial(parts.count(m)) for m in set(parts)))
-        places = ff(sympify(tokens), len(parts))
+        places = ff(sympify(tokens, strict=True), len(parts))
         if places != 0:
             total += ways / repeats * places * softmax_moment([2 * m for m in parts], tokens)
     return total

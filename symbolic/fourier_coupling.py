@@ -33,7 +33,7 @@ def derivative_mean(phi: Pointwise, n: int) -> Expr:
     if phi.odd and n % 2 == 0:
         return S.Zero
     terms = Poly(hermite_prob_poly(n, X), X).terms()
-    means = (c * Mean(X**j * phi.formula, q) / sympify(q) ** ((n + j) // 2) for (j,), c in terms)
+    means = (c * Mean(X**j * phi.formula, q) / sympify(q, strict=True) ** ((n + j) // 2) for (j,), c in terms)
     return shown(sum(means, S.Zero))
 
 

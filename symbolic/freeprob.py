@@ -25,7 +25,7 @@ def gaussian(weight_var: Any) -> Expr:
     >>> gaussian(2)
     1/(2*z + 2)
     """
-    return 1 / (sympify(weight_var) * (1 + Z))
+    return 1 / (sympify(weight_var, strict=True) * (1 + Z))
 
 
 def orthogonal(weight_var: Any) -> Expr:
@@ -34,7 +34,7 @@ def orthogonal(weight_var: Any) -> Expr:
     >>> orthogonal(2)
     1/2
     """
-    return 1 / sympify(weight_var)
+    return 1 / sympify(weight_var, strict=True)
 
 
 def two_valued(a: Any, p: Any) -> Expr:
@@ -43,7 +43,7 @@ def two_valued(a: Any, p: Any) -> Expr:
     >>> two_valued(1, S.Half)
     (z + 1)/(z + 1/2)
     """
-    return (1 + Z) / (sympify(a) * (sympify(p) + Z))
+    return (1 + Z) / (sympify(a, strict=True) * (sympify(p, strict=True) + Z))
 
 
 def from_moments(mu: Sequence[Any]) -> Expr:
@@ -53,7 +53,7 @@ def from_moments(mu: Sequence[Any]) -> Expr:
     z**2 - z + 1
     """
     n = len(mu)
-    ratio = [sympify(m) for m in mu]
+    ratio = [sympify(m, strict=True) for m in mu]
     reverted = [S.Zero, *(_power(ratio, -j, j)[j - 1] / j for j in range(1, n + 1))]
     return Add(*((reverted[i] + reverted[i + 1]) * Z**i for i in range(n)))
 
@@ -66,7 +66,7 @@ def moments(layer: Expr, depth: Any, n: int) -> tuple[Expr, ...]:
     >>> moments(gaussian(1), Symbol("L"), 2)
     (1, L + 1)
     """
-    depth = sympify(depth)
+    depth = sympify(depth, strict=True)
     series = taylor(layer, Z, n)
     return tuple(_tidy(_moment(series, depth, k)) for k in range(1, n + 1))
 
@@ -79,7 +79,7 @@ def relative_variance(depth: Any, mu_1: Any, mu_2: Any, weights: Expr) -> Expr:
     (L*mu_2/mu_1**2, L*(-1 + mu_2/mu_1**2))
     """
     first = weights.diff(Z).subs(Z, 0) / weights.subs(Z, 0)
-    return sympify(depth) * (sympify(mu_2) / sympify(mu_1) ** 2 - 1 - first)
+    return sympify(depth, strict=True) * (sympify(mu_2, strict=True) / sympify(mu_1, strict=True) ** 2 - 1 - first)
 
 
 def atoms(phi: Pointwise, q: Any) -> dict[Expr, Expr] | None:
@@ -106,7 +106,7 @@ def slope_moments(phi: Pointwise, q: Any, n: int) -> tuple[Expr, ...]:
     (E[(1 - tanh(u)**2)**2; 1],)
     """
     derivative = slope(phi.formula)
-    return tuple(Mean(derivative ** (2 * k), sympify(q)) for k in range(1, n + 1))
+    return tuple(Mean(derivative ** (2 * k), sympify(q, strict=True)) for k in range(1, n + 1))
 
 
 def square_slope(phi: Pointwise, q: Any, n: int) -> Expr:
@@ -127,7 +127,7 @@ def square_slope(phi: Pointwise, q: Any, n: int) -> Expr:
 
 def _below(x: Expr, q: Any) -> Expr:
     """P(u < x)."""
-    return S.Zero if x == -oo else S.One if x == oo else (1 + erf(x / sqrt(2 * sympify(q)))) / 2
+    return S.Zero if x == -oo else S.One if x == oo else (1 + erf(x / sqrt(2 * sympify(q, strict=True)))) / 2
 
 
 def _power(a: Sequence[Expr], e: Expr | int, n: int) -> list[Expr]:

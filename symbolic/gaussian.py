@@ -21,7 +21,7 @@ g = Symbol("g", positive=True)
 
 def as_function(f: Any) -> Lambda:
     """An expression in x, or a Lambda, as a Lambda of x, also where SymPy would put its IdentityFunction of a dummy."""
-    body = f(X) if isinstance(f, Lambda) else sympify(f)
+    body = f(X) if isinstance(f, Lambda) else sympify(f, strict=True)
     return Expr.__new__(Lambda, Tuple(X), body) if body == X else Lambda(X, body)
 
 
@@ -55,7 +55,7 @@ class Mean(_Integral):
     """
 
     def __new__(cls, f: Any, q: Any) -> Expr:
-        return Expr.__new__(cls, as_function(f), sympify(q))
+        return Expr.__new__(cls, as_function(f), sympify(q, strict=True))
 
     def _eval_derivative(self, s: Symbol) -> Expr:
         (f, q), body = self.args, self.args[0].expr
@@ -83,7 +83,13 @@ class PairMean(_Integral):
     """
 
     def __new__(cls, f: Any, g: Any, p: Any, q: Any, k: Any) -> Expr:
-        f, g, p, q, k = as_function(f), as_function(g), sympify(p), sympify(q), sympify(k)
+        f, g, p, q, k = (
+            as_function(f),
+            as_function(g),
+            sympify(p, strict=True),
+            sympify(q, strict=True),
+            sympify(k, strict=True),
+        )
         if p == q == k:
             return Mean(f.expr * g.expr, q)
         return Expr.__new__(cls, f, g, p, q, k)

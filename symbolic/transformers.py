@@ -115,7 +115,7 @@ class TransformerBlock(Spatial):
     ) -> Self:
         """LN after each sum, scores of variance beta^2 log(tokens), a ReLU MLP of variance mlp_var in both layers
         (Giorlandino, Goldt 2025; block and settings read in the authors' code)."""
-        qk_var = quantity("beta", beta, low=0) ** 2 * log(sympify(_tokens(tokens)))
+        qk_var = quantity("beta", beta, low=0) ** 2 * log(sympify(_tokens(tokens), strict=True))
         return cls(tokens, "relu", attn_skip, 1, mlp_skip, 1, qk_var, ov_var, mlp_var, mlp_var, bias_var, norm="post")
 
 

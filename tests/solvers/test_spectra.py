@@ -17,6 +17,12 @@ def test_depth_scales(chi: float, xi: float) -> None:
     assert depth_scale(chi) == pytest.approx(xi, rel=1e-5)
 
 
+@pytest.mark.parametrize("ulp", [-(2.0**-53), 2.0**-52])
+def test_a_slope_of_one_off_by_rounding_is_one(ulp: float) -> None:
+    assert depth_scale(1 + ulp) == inf
+    assert abs(depth_scale(1 + 64 * ulp)) < 1e15
+
+
 def test_an_undefined_slope_has_no_depth_scale() -> None:
     assert isnan(depth_scale(nan))
 
