@@ -22,6 +22,7 @@ from symbolic.emit import Functions, emit
 from symbolic.gaussian import Mean, PairMean, k, p, q, t
 from symbolic.limits import derive
 from symbolic.networks import Layer
+from symbolic.signals import NoRule
 from symbolic.structure import with_symbols
 
 Array = npt.NDArray[np.float64]
@@ -101,8 +102,15 @@ def is_closed(shape: Layer, question: str) -> bool:
 
 @lru_cache(maxsize=256)
 def parameters(shape: Layer) -> tuple[Symbol, ...]:
-    """Every parameter of the block, by name, whether or not a particular question depends on it."""
-    return tuple(sorted(derive(shape, "ntk").params, key=lambda s: s.name))
+    """Every parameter of the block, by name, whether or not a particular question depends on it.
+
+    A layer that has no rule for the ntk limit has those of the nngp limit: questions about slopes of training refuse it.
+    """
+    try:
+        found = derive(shape, "ntk")
+    except NoRule:
+        found = derive(shape, "nngp")
+    return tuple(sorted(found.params, key=lambda s: s.name))
 
 
 @dataclass(frozen=True)

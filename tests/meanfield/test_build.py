@@ -3,13 +3,35 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 import meanfield as mf
 from meanfield.build import QUESTIONS, Block, is_closed, program
+from symbolic.limits.nngp import Moments, cross, moments
+from symbolic.networks import Layer
+from symbolic.signals import FEATURES, kind_after
 from symbolic.structure import with_symbols
+
+
+@dataclass(frozen=True, repr=False)
+class Halve(Layer):
+    """x -> x/2, known to the nngp limit alone."""
+
+
+kind_after.register(Halve)(lambda layer, kind: FEATURES)
+moments.register(Halve)(lambda layer, s: Moments(s.q / 4))
+cross.register(Halve)(lambda layer, s: s.k / 4)
+
+
+def test_a_layer_that_one_limit_knows_answers_the_questions_of_that_limit():
+    halved, same = Block(mf.relu >> Halve() >> mf.Dense(8, 0.1)), Block(mf.relu >> mf.Dense(2, 0.1))
+    np.testing.assert_allclose(halved("orbit", [(1.0, 2.0, 0.5)]), same("orbit", [(1.0, 2.0, 0.5)]), rtol=1e-14)
+    with pytest.raises(mf.NoRule, match="the ntk limit has no rule for Halve"):
+        halved("ntk", [(1.0, 2.0, 0.5, 1.0)])
+
 
 CODE = """
 import sys, meanfield as mf
