@@ -1,0 +1,75 @@
+"""What the gallery shows of one theory, computed: equations, a verdict with its twin, a picture.
+
+The first case is checked with the theory's own settings. Where that takes more draws than a build has time for, it
+is left undecided after `MOST` draws, and the page says so, beside the committed verdict of the whole run.
+"""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+MOST = 500  # networks at each width
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Text, markup and numbers alone, so that it can be kept as JSON."""
+
+    case: str
+    twin: str
+    block: str
+    latex: str
+    text: str
+    verdict: dict[str, Any]
+    against_twin: dict[str, Any]
+    picture: str
+    seconds: float
+
+
+def equations(found: Any) -> tuple[str, str]:
+    """(LaTeX, "") of what has it, else ("", text)."""
+    has = getattr(found, "latex", None)
+    return (str(has()), "") if has else ("", str(found))
+
+
+def picture(verdict: Any) -> str:
+    """The verdict's own picture as SVG, the same bytes for the same numbers."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "meanfield", "svg.fonttype": "path"}):
+        out, axes = StringIO(), verdict.plot()
+        axes.figure.set_size_inches(6.4, 1.4 + 0.3 * len(verdict.rows))
+        axes.figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
+
+
+def compute(name: str) -> dict[str, Any]:
+    import meanfield as mf
+
+    began, theory = time.process_time(), mf.theory(name)
+    label, case = next(iter(theory.cases.items()))
+    latex, text = equations(theory.derive(case.block))
+    found = mf.check(theory, case=label, max_draws=MOST)
+    twin = mf.check(theory, networks=case.twin, case=label, max_draws=MOST)
+    return asdict(
+        Shown(
+            case=label,
+            twin=str(case.twin),
+            block=str(case.block),
+            latex=latex,
+            text=text,
+            verdict=found.to_dict(),
+            against_twin=twin.to_dict(),
+            picture=picture(found),
+            seconds=time.process_time() - began,
+        )
+    )
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[2:]:
+        Path(sys.argv[1], f"{wanted}.json").write_text(json.dumps(compute(wanted)))
