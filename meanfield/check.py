@@ -28,7 +28,11 @@ DEPTH, START = 3, (1.0, 1.0, 0.5)
 
 @dataclass(frozen=True)
 class Verdict:
-    """`outcome` is "agrees", "disagrees" or "inconclusive"; `rows` are the evidence, one for each observable."""
+    """`outcome` is "agrees", "disagrees" or "inconclusive"; `rows` are the evidence, one for each observable.
+
+    `draws` networks at each of `widths` were drawn from `seed`; draws_needed is about how many would settle an
+    inconclusive verdict, else None. margin and alpha are those of mf.check; `theory` against `networks` in words.
+    """
 
     outcome: str
     rows: tuple[Row, ...]
@@ -82,8 +86,13 @@ def check(
     `networks` is the block whose networks are drawn (default: the theory's own), so check(block, networks=other) asks
     whether a difference would be noticed. For a Theory, or the name of one, every case is checked (or the one named),
     alpha shared among them. A single width n stands for n and 4n; none given, for 128 and 512 or those of the theory.
+    `draws` networks of each width are looked at first, then twice as many, up to `max_draws`. `margin` is relative to
+    the scale of each observable; either wrong answer has a probability of at most `alpha`. `seed`: an integer or a
+    Generator; the same seed draws the same networks.
     sampler="conditional" draws each layer from its exact conditional Gaussian instead of from weights: the same law,
     much cheaper, forward observables only.
+    Raises ValueError for unknown names (with the nearest), cases, samplers, widths, draws, depth and start that are
+    none; what the theory's own solver raises, such as NotConverged.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}; known are {' and '.join(SAMPLERS)}")

@@ -151,7 +151,8 @@ def delta_orthogonal(
 
     Q is drawn uniformly (Haar) from the matrices with Q^T Q = 1, so that the convolution multiplies the norm of every
     signal by sqrt(weight_var) exactly; the variance per neuron also by channels_in/channels_out. kernel_size: odd, one
-    for each axis of positions. Xiao et al. 2018 (arXiv 1806.05393), from memory; Haar by QR with signs, Mezzadri 2007.
+    for each axis of positions; seed: an integer, a Generator, or None for fresh entropy. Xiao et al. 2018 (arXiv
+    1806.05393), from memory; Haar by QR with signs, Mezzadri 2007.
     Raises ValueError for channels_out < channels_in, even sizes and weight_var <= 0; TypeError for no whole numbers.
     """
     rows, columns = whole("channels_out", channels_out), whole("channels_in", channels_in)

@@ -113,9 +113,10 @@ class PhaseDiagram:
 def phase_diagram(block: Any, *, weight_var: Any, bias_var: Any, q0: float = 1.0) -> PhaseDiagram:
     """The phase diagram of an activation (name, formula, layer) or of a block with free variances, on ascending grids.
 
-    q0 is the length from which fixed points are sought, as in mf.phase; of a block with mf.Spectral the diagram is that
-    of functions constant over the grid. Raises ValueError for grids that are empty, not finite, not ascending or out of
-    range, and for a block without free variances; NotConverged where a mean does not exist at q0.
+    weight_var and bias_var are the grids; q0 is the length from which fixed points are sought, as in mf.phase; of a
+    block with mf.Spectral the diagram is that of functions constant over the grid. Raises ValueError for grids that are
+    empty, not finite, not ascending or out of range, and for a block without free variances; NotConverged where a mean
+    does not exist at q0.
     """
     if isinstance(block, TransformerBlock):
         raise TypeError("tokens of a Transformer have a diagram of their own: mf.transformer_diagram(block, ...)")

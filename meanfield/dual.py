@@ -140,7 +140,8 @@ def dual(phi: Any, psi: Any = None, *, kinks: Sequence[float] = (), growth: floa
     """The dual of an activation (name, formula in x, SymPy expression, layer), or of a pair of them.
 
     Of a function (compiled by numba, or plain Python that it can compile) only numbers are known, as a CallableDual;
-    its kinks and jumps, the rate b of a growth as exp(b |x|) and the frequency of its oscillations must be declared.
+    its kinks and jumps, the rate b = growth of exp(b |x|) and the frequency of its oscillations, `wave`, must be
+    declared. psi left out is phi itself.
     Raises Divergent (a ValueError) where E phi(u)^2 is infinite, with the variance from which it is, NotReal (a
     ValueError) where a formula is complex, ParseError (a ValueError) where it is none.
 

@@ -38,8 +38,12 @@ NORMAL = 1e-9  # how far from 0 and 1 mean and variance of a self-normalizing ac
 
 @dataclass(frozen=True)
 class InitScale:
-    """Weights of variance weight_var/fan_in, Gaussian or orthogonal, biases N(0, bias_var); slopes are those at the
-    length q. `outlook` is what to expect at the depth that was asked for."""
+    """Weights of variance weight_var/fan_in, `ensemble` "gaussian" or "orthogonal", biases N(0, bias_var).
+
+    gain = sqrt(weight_var) multiplies the deviation sqrt(1/fan_in). It was derived from `criterion` for `activation`;
+    q is the length that layers keep, chi_1 the factor per layer of mean squared gradients there and of small
+    deviations, chi_q that of a small change of q. `outlook` is what to expect at the depth that was asked for.
+    """
 
     weight_var: float
     bias_var: float

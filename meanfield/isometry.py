@@ -181,7 +181,8 @@ def singular_values(
 
 
 def lyapunov_exponents(n: int, *, weight_var: float = 1.0) -> Array:
-    """The growth rates, per layer and in descending order, of a long product of n x n Gaussian matrices."""
+    """The growth rates, per layer and in descending order, of a long product of n x n Gaussian matrices, whose entries
+    have the variance weight_var/n."""
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"n is the size of a matrix, a whole number from 1, not {n!r}")
     if not 0 < weight_var < math.inf:

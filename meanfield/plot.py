@@ -25,8 +25,12 @@ INK = "tab:blue"
 
 
 def plot(block: Layer, kind: str = "c_map", ax: Any = None, **options: Any) -> Any:
-    """Draw a block: kind "c_map" (its correlation map) or "depth" (lengths and correlations by layer, with
-    networks)."""
+    """Draw a block on `ax` or new axes, which are returned: kind "c_map" (its correlation map) or "depth" (lengths and
+    correlations by layer, lines of the theory and points of networks).
+
+    options of "depth": layers (12), width (256), draws (32), start (1, 1, 0.5) and seed (0) of the networks.
+    Raises ValueError for an unknown kind, ImportError without matplotlib, and what mf.phase and mf.sample raise.
+    """
     if kind not in KINDS:
         raise ValueError(f"unknown picture {kind!r}; known are {', '.join(KINDS)}")
     return KINDS[kind](checked_block(block), ax, **options)

@@ -82,6 +82,9 @@ def predict(
 ) -> Array | Posterior:
     """Predictions (test points, outputs) of infinitely wide networks; with `cov=True` a `Posterior`, with covariances.
 
+    x_train (points, features), y_train (points,) or (points, outputs), x_test (test points, features), or inputs of
+    other shapes as `mf.kernel` takes them.
+
     get="nngp" is the posterior of the Gaussian process (the last layer alone is trained), get="ntk" the mean of
     networks trained in all layers. `t` is the time of gradient flow on half the sum of squared errors, the learning
     rate times the number of small steps; inf is training to the end. `ridge`, relative to the mean diagonal of the

@@ -75,7 +75,8 @@ def shape_activation(
     """The activation (name, formula, SymPy expression, layer) shaped for a chain of `depth` layers, or for a network
     `graph`, with weight_var = 1 and bias_var = 0, in which every activation is to be replaced by the shaped one.
 
-    Targets: zeta (1.5) of "dks"; of "tat" tau (0.3), or eta (0.9) for leaky_relu, whose slope is then chosen too.
+    Targets, by method: zeta (1.5) of "dks"; of "tat" tau (0.3), or eta (0.9) for leaky_relu, whose slope is then chosen
+    too.
     Raises ValueError for a target out of range or of reach, NotConverged where no parameters are found.
     """
     given = activation(phi)

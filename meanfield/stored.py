@@ -48,11 +48,11 @@ def stored_kernel(
 ) -> Any:
     """The kernels `get` between the rows of x1 (n1, features) and x2 (n2, features) as Zarr arrays (n1, n2) at `out`.
 
-    Memory holds the data and a few tiles of tile x tile entries. Called again after an interruption with the same
-    arguments, it computes only what is missing, to the same bits. `client`, a dask.distributed Client whose workers
-    share the file system of `out`, computes tiles in parallel. `get`, `dtype` and errors are those of mf.kernel;
-    ValueError also where `out` holds anything else than this kernel, OSError where it cannot be written, ImportError
-    without the extra `store` (`distributed` for client=).
+    Memory holds the data and a few tiles of tile x tile entries. x2=None is x1 with itself. Called again after an
+    interruption with the same arguments, it computes only what is missing, to the same bits. `client`, a
+    dask.distributed Client whose workers share the file system of `out`, computes tiles in parallel. `get`, `dtype` and
+    errors are those of mf.kernel; ValueError also where `out` holds anything else than this kernel, OSError where it
+    cannot be written, ImportError without the extra `store` (`distributed` for client=).
     """
     if isinstance(tile, bool) or not isinstance(tile, int) or tile < 1:
         raise ValueError(f"tile must be a whole number of rows, at least 1, not {tile!r}")

@@ -22,8 +22,10 @@ Start = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Case:
-    """A block, how often it is repeated, the variances p, q and covariance k of the two pre-activations it starts
-    from."""
+    """Where a theory stakes its name: a block, repeated `depth` times from two pre-activations of `start` = (p, q, k).
+
+    p, q are their variances, k is their covariance; `twin` is the block with one constant off by ten per cent.
+    """
 
     block: Layer
     twin: Layer
@@ -33,7 +35,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Labelled observables at infinite width, each with the scale that relative margins refer to."""
+    """`labels` of observables, their `values` at infinite width, and the `scales` that relative margins refer to."""
 
     labels: tuple[str, ...]
     values: Array
@@ -42,8 +44,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Theory:
-    """A record of functions; `meanfield.theories` holds one file for each.
+    """A paper as a record of functions; `meanfield.theories` holds one file for each.
 
+    name, title, cite and claim say what and where; derive(block) is SymPy, solve(block, case) a Prediction of
+    observables at infinite width, sample(block, case, width, rng) the same observables of one real network, and
+    `cases` are the named Cases at which the two are compared.
     widths: where its networks are drawn unless `check` is told others, if b/width is not yet all of their bias at the
     usual ones.
     """

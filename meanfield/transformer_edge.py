@@ -135,8 +135,9 @@ def transformer_diagram(
 ) -> TransformerDiagram:
     """Phases of a block on ascending grids of the MLP's weight_var, of qk_var, and of a factor of both branches.
 
-    A skip with skip^2 + scale^2 = 1 is kept so. `cosine` is that of the tokens at the start; the exact regime is
-    interpolated where LN bounds the scores. Raises ValueError for bad grids and for a block without MLP.
+    A skip with skip^2 + scale^2 = 1 is kept so. `cosine` is that of the tokens at the start, depth the number of blocks
+    behind which it is shown, regime as in mf.transformer; the exact regime is interpolated where LN bounds the scores.
+    Raises ValueError for bad grids and for a block without MLP.
     """
     if not isinstance(block, TransformerBlock) or block.mlp is None:
         raise ValueError(f"a diagram over weight_var needs a mf.TransformerBlock with an activation, not {block!r}")

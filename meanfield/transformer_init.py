@@ -73,7 +73,7 @@ def transformer_init(
     block: TransformerBlock, *, depth: int, cosine: float, below: float, regime: str = "exact"
 ) -> TransformerInit:
     """Scales of a block with numbers that keep the cosine of tokens, which starts at `cosine`, at most `below` behind
-    `depth` blocks.
+    `depth` blocks; regime as in mf.transformer.
 
     Raises NoEdge (a ValueError) where the target is not above the start, or no factor from 1e-4 to 1 reaches it.
     """

@@ -48,7 +48,8 @@ def FourierBlock(
     """skip g + (phi >> Spectral(modes, weight_var, bias_var, ...) + phi >> W), W_ij ~ N(0, pointwise_var/channels).
 
     phi: an activation (name, formula or layer); W acts on each position by itself, and is left out where pointwise_var
-    is 0, as the skip where skip is 0; variances left out stay symbols. Raises what Spectral and mf.activation raise.
+    is 0, as the skip where skip is 0; variances left out stay symbols; modes, weight_var, dc, spectrum and half_open
+    are those of mf.Spectral. Raises what mf.Spectral and mf.activation raise.
     """
     pointwise_var = quantity("pointwise_var", pointwise_var, low=0)
     skip = quantity("skip", skip, low=-float("inf"))

@@ -22,6 +22,9 @@ NORMS = ("pre", "post", None)
 class TransformerBlock(Spatial):
     """One block over `tokens` tokens; phi is an activation (name, formula, layer), or None for no MLP.
 
+    x <- attn_skip x + attn_scale Attention(LN x), then x <- mlp_skip x + mlp_scale W_2 phi(W_1 LN x), for norm "pre";
+    "post" normalizes behind each sum, None nowhere. Scores at 1/sqrt(d) have the variance qk_var of tokens of unit mean
+    square, values ov_var; W_1 has weight_var/d, W_2 out_var/width, biases bias_var.
     Variances, scales and tokens are numbers or SymPy expressions. Raises ValueError for fewer than 2 tokens, a negative
     variance or an unknown norm, TypeError for what is no number. Constructors build the blocks of papers.
     """

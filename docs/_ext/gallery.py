@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from docstrings import inline
-from gallery_case import MOST, compute
+from gallery_case import DRAWS, MOST, compute
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -94,7 +94,10 @@ def verdicts(theory: Theory, found: Mapping[str, Any]) -> list[str]:
         "",
     ]
     if "inconclusive" in (own["outcome"], twin["outcome"]):
-        lines += [f"This page spends at most {MOST} networks; the command below spends as many as it takes.", ""]
+        lines += [
+            f"This page spends at most {MOST} networks; without its options the command below spends what it takes.",
+            "",
+        ]
     return lines
 
 
@@ -136,7 +139,7 @@ def page(app: Sphinx, theory: Theory, found: Mapping[str, Any]) -> str:
         "## Reproduce",
         "",
         "```bash",
-        f'meanfield check {theory.name} --case "{found["case"]}"',
+        f'meanfield check {theory.name} --case "{found["case"]}" --draws {DRAWS} --max-draws {MOST}',
         "```",
         "",
         f"Cases: {cases}. Source: `{theory_module(theory).replace('.', '/')}.py`.",

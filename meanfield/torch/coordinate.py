@@ -114,10 +114,10 @@ def coordinate_check(
 
     make(width) gives a fresh torch.nn.Module; groups(model, width) its param groups, as scale_(model, base, ...).groups
     (left out, all parameters alike); optimizer, a class of torch.optim or any callable, is called with them, and its
-    step() without a closure. data = (inputs, targets) is the batch of every step, loss(model(inputs), targets) the mean
-    squared error unless given. modules: names as in model.named_modules(), "" the model itself (say that where forward
-    multiplies a readout); left out, all that have no children. A module used twice is recorded at its last use; one
-    that is not called, gives no tensor or never changes is listed in `skipped`.
+    step() without a closure. data = (inputs, targets) is the batch of all `steps`, loss(model(inputs), targets) the
+    mean squared error unless given. modules: names as in model.named_modules(), "" the model itself (say that where
+    forward multiplies a readout); left out, all that have no children. A module used twice is recorded at its last use;
+    one that is not called, gives no tensor or never changes is listed in `skipped`.
 
     Each seed sets PyTorch's generator before make and before each forward pass, so that dropout draws the same masks
     and changes come from training alone; the state of the caller's generator is kept. Predicted is n^0 after each
