@@ -29,6 +29,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
+smartquotes = False  # quotes are code here
 suppress_warnings = ["toc.empty_glob"]  # a folder of pages may be empty
 
 html_theme = "furo"

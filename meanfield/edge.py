@@ -36,8 +36,8 @@ Point = tuple[float, float, float]  # weight_var, q, chi_q
 class Critical:
     """A point of the edge of chaos: at weight_var and bias_var, and the length q = V(q), chi_1 = 1.
 
-    chi_q = V'(q); `stable` says whether lengths are drawn to q (chi_q < 1). `others`: the other critical weight_var at
-    this bias_var; `certified`: balls of Arb, if digits were asked for; `activation`: what it is the edge of.
+    chi_q = V'(q); `stable` says whether lengths are drawn to q (chi_q < 1). `others`: the lengths of other critical
+    points at this bias_var; `certified`: balls of Arb, if digits were asked for; `activation`: what it is the edge of.
     """
 
     weight_var: float

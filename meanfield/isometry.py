@@ -181,8 +181,11 @@ def singular_values(
 
 
 def lyapunov_exponents(n: int, *, weight_var: float = 1.0) -> Array:
-    """The growth rates, per layer and in descending order, of a long product of n x n Gaussian matrices, whose entries
-    have the variance weight_var/n."""
+    """The growth rates, per layer and in descending order, of a long product of n x n Gaussian matrices.
+
+    (log(2 weight_var/n) + digamma((n - i + 1)/2))/2 for i = 1 .. n, entries of variance weight_var/n. Raises ValueError
+    unless n is a whole number from 1 and weight_var is positive and finite.
+    """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"n is the size of a matrix, a whole number from 1, not {n!r}")
     if not 0 < weight_var < math.inf:

@@ -29,8 +29,8 @@ class Phase:
     """The deep behaviour of a block, from its length map V and its correlation map C.
 
     q = V(q) is the length a signal settles at and chi_q = V'(q); chi_1 = C'(1) is the factor per layer of a small
-    deviation and, as chi_gradient, of mean squared gradients; c = C(c) is the correlation of any two inputs in the
-    deep limit and chi_c = C'(c). xi_q, xi_c = -1/log chi are the layers over which a deviation falls by e. phase:
+    deviation, chi_gradient that of mean squared gradients; c = C(c) is the correlation of any two inputs in the deep
+    limit and chi_c = C'(c). xi_q, xi_c = -1/log chi are the layers over which a deviation falls by e. phase:
     "ordered" (chi_1 < 1), "chaotic" (chi_1 > 1) or "critical".
     q is inf where lengths grow without bound, and slopes are then those at 1e6. Poole et al. 2016 (arXiv 1606.05340),
     Schoenholz et al. 2017 (arXiv 1611.01232).

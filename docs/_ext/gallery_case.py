@@ -7,6 +7,7 @@ shown undecided, and the page says so.
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
@@ -31,9 +32,12 @@ class Shown:
 
 
 def equations(found: Any) -> tuple[str, str]:
-    """(LaTeX, "") of what has it, else ("", text)."""
-    has = getattr(found, "latex", None)
-    return (str(has()), "") if has else ("", str(found))
+    """(LaTeX, "") of what has it, else ("", text) of its update: exponents, or the entries of a matrix."""
+    if hasattr(found, "latex"):
+        return str(found.latex()), ""
+    if isinstance(found.update, Mapping):
+        return "", "\n".join(f"{label}: {value}" for label, value in found.update.items())
+    return "", f"update = ({', '.join(map(str, found.update))})"
 
 
 def picture(verdict: Any) -> str:

@@ -122,8 +122,9 @@ def sample(
 ) -> Sample:
     """Gram matrices of `draws` finite networks, every layer `width` neurons wide, at the inputs x (points, features).
 
-    Entry [d, l, i, j] of the result's `grams` is h_l(x_i) h_l(x_j)^T/width behind layer l of network d. `seed`: an
-    integer, a Generator, or None for fresh entropy; network d is the same for any number of draws and of `threads`.
+    Entry [d, l, i, j] of the result's `grams` is h_l(x_i) h_l(x_j)^T/fan behind block l of network d, l = 0 the inputs.
+    `seed`: an integer, a Generator, or None for fresh entropy; network d is the same for any number of draws and of
+    `threads`.
     conditional=True draws the outputs of each Dense layer from their exact law given its inputs instead of
     from weights: the same distribution, cheaper where points are few.
     Raises ValueError or TypeError for inputs that are not finite or of another shape, and for numbers that are not
