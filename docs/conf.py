@@ -71,6 +71,7 @@ nb_execution_cache_path = str(KEPT / "pages")
 nb_execution_in_temp = True
 nb_execution_timeout = 900
 nb_execution_show_tb = True  # a page that fails is a warning with its traceback, and so an error, after all pages ran
+nb_merge_streams = True
 nb_output_stderr = "remove-warn"
 nb_execution_excludepatterns = []
 if os.environ.get("MEANFIELD_DOCS_WITHOUT_TORCH"):
