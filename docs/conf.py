@@ -30,7 +30,7 @@ extensions = [
 exclude_patterns = ["_build"]
 nitpicky = True
 smartquotes = False  # quotes are code here
-suppress_warnings = ["toc.empty_glob"]  # a folder of pages may be empty
+suppress_warnings: list[str] = []
 
 html_theme = "furo"
 html_title = "meanfield"
