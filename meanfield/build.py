@@ -104,7 +104,8 @@ def is_closed(shape: Layer, question: str) -> bool:
 def parameters(shape: Layer) -> tuple[Symbol, ...]:
     """Every parameter of the block, by name, whether or not a particular question depends on it.
 
-    A layer that has no rule for the ntk limit has those of the nngp limit: questions about slopes of training refuse it.
+    A layer without a rule for the ntk limit has those of the nngp limit: questions about slopes of training refuse
+    it.
     """
     try:
         found = derive(shape, "ntk")
