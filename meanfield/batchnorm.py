@@ -52,6 +52,8 @@ class BatchGrowth:
             f"layer\n  Sigma*: {self.diagonal:.12g} on, {self.off_diagonal:.12g} off the diagonal"
         )
 
+    __repr__ = __str__
+
 
 def batchnorm(phi: Any, *, batch: int) -> BatchGrowth:
     """The growth of squared gradients per layer, and the covariance of a batch, in deep batch-normalized networks.

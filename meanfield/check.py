@@ -50,6 +50,8 @@ class Verdict:
 
         return verdict_table(self)
 
+    __repr__ = __str__
+
     def __bool__(self) -> bool:
         raise TypeError(
             "a verdict has three outcomes: compare verdict.outcome with 'agrees', 'disagrees' or 'inconclusive'"

@@ -96,6 +96,8 @@ class SpatialModes:
             ]
         )
 
+    __repr__ = __str__
+
 
 def spatial_covariance(block: Layer, start: Any, *, kernel: Any, depth: int) -> Array:
     """The covariance of the pre-activations at all positions behind `depth` circular convolutions, as `start`.

@@ -76,6 +76,8 @@ class CoordinateCheck:
 
         return table(self)
 
+    __repr__ = __str__
+
     def __bool__(self) -> bool:
         raise TypeError("a coordinate check has three outcomes: compare .outcome with 'agrees', 'disagrees' or others")
 

@@ -103,6 +103,8 @@ class PhaseDiagram:
             lines += [f"  at {int((self.fixed_points > 1).sum())} there are several length fixed points"]
         return "\n".join(lines)
 
+    __repr__ = __str__
+
     def plot(self, ax: Any = None) -> Any:
         """Depth scales as a heat map, with the edge of chaos; the axes (needs matplotlib)."""
         from meanfield.plot import diagram_map

@@ -64,6 +64,8 @@ class Critical:
             lines[:2] = str(self.certified).splitlines()
         return "\n".join(lines)
 
+    __repr__ = __str__
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -91,6 +91,8 @@ class FourierInit:
         lines.append(f"  at length q = {self.q:.6g}: chi_1 = {self.chi_1:.6g}, chi_q = {self.chi_q:.6g}")
         return "\n".join([*lines, f"  {self.note}"] if self.note else lines)
 
+    __repr__ = __str__
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

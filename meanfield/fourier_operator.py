@@ -57,6 +57,8 @@ class UniformState:
             f"(xi = {depth_scale(self.chi_1):.6g} layers), chi_q = {self.chi_q:.12g} (xi = {self.xi_q:.6g})"
         )
 
+    __repr__ = __str__
+
 
 @dataclass(frozen=True, eq=False)
 class FourierOperator:

@@ -35,6 +35,8 @@ class LatticeState:
             f"(after {self.layers} layers, to {self.error:.1e})"
         )
 
+    __repr__ = __str__
+
 
 @dataclass(frozen=True, eq=False)
 class LatticeShape:
@@ -61,6 +63,8 @@ class LatticeShape:
             f"shape: lengths grow by {self.factor:.12g} per layer, gradients by {self.rho:.12g}; lengths stay at "
             f"{self.critical:.12g} times these variances, where gradients grow by {self.rho_critical:.12g}"
         )
+
+    __repr__ = __str__
 
 
 def settled(walk: Walk, start: Array, name: str) -> tuple[Array, int, float]:

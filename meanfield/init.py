@@ -65,6 +65,8 @@ class InitScale:
         ]
         return "\n".join(lines if self.outlook is None else [*lines, str(self.outlook)])
 
+    __repr__ = __str__
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -144,6 +144,8 @@ class SingularValues:
         ]
         return "\n".join(lines)
 
+    __repr__ = __str__
+
 
 def singular_values(
     block: Any,

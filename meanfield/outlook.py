@@ -40,6 +40,8 @@ class Outlook:
             lines.append(f"  at width {self.width}: L/n = {self.scale:.6g}{spread}")
         return "\n".join(lines)
 
+    __repr__ = __str__
+
 
 def outlook(block: Layer, *, depth: int, width: int | None = None, q0: float = 1.0) -> Outlook:
     """What a block with numbers does to lengths, gradients and correlations over a depth, and to first order in 1/n."""

@@ -58,6 +58,8 @@ class Phase:
             lines.append("  lengths grow without bound; slopes are those of a very long signal")
         return "\n".join(lines)
 
+    __repr__ = __str__
+
     def to_dict(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)[:-1]} | {"block": str(self.block)}
 

@@ -92,6 +92,8 @@ class CertifiedEdge:
             "  proved: an interval Newton step maps a ball around q into itself, so exactly one critical point is there"
         )
 
+    __repr__ = __str__
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -61,6 +61,8 @@ class Shaped:
             f"  at length 1: {self.maps}"
         )
 
+    __repr__ = __str__
+
 
 def shape_activation(
     phi: Any,

@@ -42,6 +42,8 @@ class TransformerEdge:
             f"  q = {self.q:.8g}, lambda_g = {self.gradient:.8g}"
         )
 
+    __repr__ = __str__
+
 
 def transformer_edge(block: TransformerBlock) -> TransformerEdge:
     """The weight_var at which tokens of a block neither collapse nor part, lambda_a = 0; its own is not used.
@@ -114,6 +116,8 @@ class TransformerDiagram:
         counts = {name: int((self.phase == name).sum()) for name in np.unique(self.phase)}
         sizes = " x ".join(str(size) for size in self.angle.shape)
         return f"{self.block}: {sizes} points\n  " + ", ".join(f"{count} {name}" for name, count in counts.items())
+
+    __repr__ = __str__
 
     def plot(self, ax: Any = None, *, scale: int = 0) -> Any:
         """1 - cosine behind `depth` blocks over weight_var and qk_var at one scale (its index), with both boundaries;

@@ -51,6 +51,8 @@ class TransformerInit:
             f"to {self.score_var:.4g}, squared gradients x {self.gradient:.4g}"
         )
 
+    __repr__ = __str__
+
     def to_dict(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)[:-1]} | {"block": str(self.block)}
 

@@ -37,6 +37,8 @@ class TokenTrajectory:
             f"{self.q[0]:.6g} -> {self.q[-1]:.6g}, rows read {1 / self.participation[-1]:.4g} tokens"
         )
 
+    __repr__ = __str__
+
 
 @dataclass(frozen=True)
 class TokenExponents:
@@ -64,6 +66,8 @@ class TokenExponents:
             f"{self.phase}: lambda_a = {self.angle:.6g}, lambda_g = {self.gradient:.6g} at q = {self.q:.6g}"
             f" (lengths x e^{self.length:.6g} per block)"
         )
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True)

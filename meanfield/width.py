@@ -120,6 +120,8 @@ class FiniteWidth:
             f"  K = {self.K[-1]:.12g}   V = {self.V[-1]:.12g}   Var K/K^2 = {self.relative[-1]:.6g}"
         )
 
+    __repr__ = __str__
+
     def _scale_invariant(self, what: str) -> Rays:
         ends = rays(self.phi.formula)
         if ends is None or not ends.everywhere or number(self.dense, "bias_var") != 0:

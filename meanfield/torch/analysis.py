@@ -82,6 +82,8 @@ class Analysis:
 
         return table(self)
 
+    __repr__ = __str__
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {**asdict(self), "culprit": self.culprit, "advice": self.advice}

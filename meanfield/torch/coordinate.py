@@ -95,6 +95,8 @@ class ModuleCheck:
         skipped = [f"skipped {escape(name)!r}: {why}" for name, why in self.skipped.items()]
         return text(head, how, "initial is not judged: readouts of muP without bias begin as n^(-1/2)", *skipped, table)
 
+    __repr__ = __str__
+
 
 def coordinate_check(
     make: Callable[[int], Any],

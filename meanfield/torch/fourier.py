@@ -67,6 +67,8 @@ class OperatorInit:
         )
         return text(head, table, f"left as they are: {', '.join(self.left) or 'none'}", width=120)
 
+    __repr__ = __str__
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

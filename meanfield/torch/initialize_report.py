@@ -57,6 +57,8 @@ class ModelInit:
         left_as = f"left as they are: {', '.join(self.left) or 'none'}"
         return text(head, table, escape(why), escape(left_as), *map(escape, self.notes), width=80)
 
+    __repr__ = __str__
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

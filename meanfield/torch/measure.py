@@ -18,7 +18,7 @@ import torch
 from torch import fx
 
 from meanfield.torch.graph import Attend, Graph
-from meanfield.torch.trace import _defaults, _placed
+from meanfield.torch.trace import placed
 from meanfield.torch.trace_shapes import Example, Runner, example_of, untouched
 from meanfield.torch.walk_state import Array, Measured
 
@@ -84,7 +84,7 @@ def measure(
         model.train()
         nodes = None
         with suppress(Exception):  # placeholders do not get through: it runs as it is, seen through its modules alone
-            nodes = _placed(model, _defaults(model, given))
+            nodes = placed(model, given)
         found = []
         for each in range(passes):
             torch.manual_seed(seed + each)

@@ -78,6 +78,8 @@ class ModelScale:
         )
         return text(escape(head), table, width=120)
 
+    __repr__ = __str__
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but the parameters, for json."""
         plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "parameters"}

@@ -49,15 +49,16 @@ def trace(model: Any, example: Any = None) -> Graph:
         if given is not None:
             check_example(model, given)
         try:
-            graph = _placed(model, _defaults(model, given))
+            graph = placed(model, given)
             values = values_of(model, graph, given)
         except Exception as error:
             return _exported(model, given, error)
         return Walk(model, values).run(graph)
 
 
-def _placed(model: Any, defaults: dict[str, Any]) -> fx.Graph:
-    """forward on placeholders; raises what it raises on them."""
+def placed(model: Any, example: Example | None) -> fx.Graph:
+    """The calls of forward on placeholders for what the example gives; raises what forward raises on them."""
+    defaults = _defaults(model, example)
     if is_leaf(model):
         return _alone(model, defaults)
     try:
