@@ -30,7 +30,11 @@ def test_python_blocks_run(name: str, block: str) -> None:
     exec(compile(block, name, "exec"), {"__name__": "__main__"})
 
 
-EXTRA = [(package, *found) for package in ("gpytorch", "neuralop") for found in fenced(f"python {package}", PAGES)]
+EXTRA = [
+    (package, *found)
+    for package in ("gpytorch", "neuralop", "torch")
+    for found in fenced(f"python {package}", [README, *PAGES])
+]
 
 
 @pytest.mark.parametrize(("package", "name", "block"), EXTRA, ids=lambda v: v if len(v) < 40 else "")
