@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from inspect import signature
 from math import nan, sqrt
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import fx
 
 from meanfield.torch.graph import Attend, Graph
 from meanfield.torch.trace import placed
-from meanfield.torch.trace_shapes import Example, Runner, example_of, untouched
+from meanfield.torch.trace_shapes import Example, Runner, example_of, placeholders, untouched
 from meanfield.torch.walk_state import Array, Measured
 
 INPUTS = 8  # of the batch, whose products are kept
@@ -119,26 +118,13 @@ def _run(model: Any, nodes: fx.Graph | None, example: Example, loss: Callable[[A
             output = model(*args, **kwargs)
         else:
             run = _Watched(model, nodes, lambda name, value: seen.record(name, value, batch))
-            output = run.run(*_placeholders(model, nodes, Example(tuple(args), kwargs)))
+            output = run.run(*placeholders(model, nodes, Example(tuple(args), kwargs)))
         first = output[0] if isinstance(output, tuple | list) else output
         value = (first * torch.randn_like(first)).sum() if loss is None else _scalar(loss(output))
         wanted = [each for each in (*tensors, *model.parameters()) if each.requires_grad]
         if value.requires_grad:
             torch.autograd.grad(value, wanted, allow_unused=True)
     return seen
-
-
-def _placeholders(model: Any, nodes: fx.Graph, example: Example) -> list[Any]:
-    """What each placeholder stands for: an argument, or the default of one that is left out."""
-    given = example.given(model)
-    defaults = {name: each.default for name, each in signature(model.forward).parameters.items()}
-    found: list[Any] = []
-    for node in nodes.nodes:
-        name = str(node.target).lstrip("*")
-        if node.op == "placeholder":
-            value = given.get(name, defaults.get(name))
-            found.extend(value or () if node.target == f"*{name}" else (value,))
-    return found
 
 
 def _scalar(value: Any) -> Any:

@@ -126,15 +126,20 @@ def values_of(model: Any, graph: fx.Graph, example: Example | None) -> Values:
     """Run the graph once on the example."""
     if example is None:
         return Values()
+    recorder = Runner(model, garbage_collect_values=False, graph=graph)
+    with measuring(model):
+        recorder.run(*map(_copy, placeholders(model, graph, example)))
+    return Values(dict(recorder.env))
+
+
+def placeholders(model: Any, graph: fx.Graph, example: Example) -> list[Any]:
+    """What each placeholder stands for: an argument, or the default of one that is left out."""
     given = example.given(model)
     defaults = {name: each.default for name, each in signature(model.forward).parameters.items()}
-    args: list[Any] = []
+    found: list[Any] = []
     for node in graph.nodes:
         name = str(node.target).lstrip("*")
         if node.op == "placeholder":
             value = given.get(name, defaults.get(name))
-            args.extend(value or () if node.target == f"*{name}" else (value,))
-    recorder = Runner(model, garbage_collect_values=False, graph=graph)
-    with measuring(model):
-        recorder.run(*map(_copy, args))
-    return Values(dict(recorder.env))
+            found.extend(value or () if node.target == f"*{name}" else (value,))
+    return found

@@ -14,8 +14,22 @@ SIGMAS = 3.0  # standard deviations by which a measurement may differ
 Array = npt.NDArray[np.float64]
 
 
+class Products:
+    """Mean products of the signals of a few inputs."""
+
+    gram: Array
+
+    @property
+    def q(self) -> float:
+        return float(np.diagonal(self.gram).mean())
+
+    @property
+    def correlation(self) -> float:
+        return correlation(self.gram)
+
+
 @dataclass(frozen=True)
-class Signal:
+class Signal(Products):
     """A signal at one step. drift and drift_c are the variances of log q and of c that layers of finite width before
     it left, own and own_c what averaging over its own `width` independent features adds. measured names the columns
     ("q", "c") that were taken from a measurement here, not predicted; gaussian says whether entries are sums over fresh
@@ -32,20 +46,12 @@ class Signal:
     measured: frozenset[str] = frozenset()
 
     @property
-    def q(self) -> float:
-        return float(np.diagonal(self.gram).mean())
-
-    @property
-    def correlation(self) -> float:
-        return correlation(self.gram)
-
-    @property
     def finite(self) -> bool:
         return bool(np.isfinite(self.gram).all())
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(Products):
     """What a step gave: gram and mean as above, entries for each input, the share of its mean square that is that of
     each channel's mean over batch and positions, unevenness E v E 1/v of the variance v along the last axis, which is 1
     where positions are alike; errors are standard errors over passes."""
@@ -59,14 +65,6 @@ class Measured:
     q_error: float = 0.0
     correlation_error: float = 0.0
     gradient_error: float = 0.0
-
-    @property
-    def q(self) -> float:
-        return float(np.diagonal(self.gram).mean())
-
-    @property
-    def correlation(self) -> float:
-        return correlation(self.gram)
 
     @property
     def signal(self) -> Signal:
