@@ -11,8 +11,8 @@ from tests.meanfield.cli_runs import answer, commands, complaint, run
 
 POST = "TransformerBlock(tokens=64, phi=tanh, norm='post')"
 WAVES = "tanh >> Spectral(modes=12, weight_var=1.5, bias_var=0.05)"
-COPIED = {"derive", "dual"}  # formulas, which stay on one line to be copied
-LONG = {"demo", "diagram", "isometry", "transformer"}
+COPIED = {"derive", "dual", "explore"}  # formulas and an address, which stay on one line to be copied
+LONG = {"demo", "diagram", "isometry", "report", "transformer"}
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +20,17 @@ def folder(tmp_path, monkeypatch):
     np.save(tmp_path / "points.npy", np.random.default_rng(0).standard_normal((6, 4)))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def stopped(monkeypatch):
+    """A page is served until Ctrl-C, which comes at once; no browser is opened."""
+
+    def interrupt(server, *options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("socketserver.BaseServer.serve_forever", interrupt)
+    monkeypatch.setattr("webbrowser.open", lambda url: True)
 
 
 def examples(command):
