@@ -54,13 +54,15 @@ class Analysis:
     what it does, `advice` what to do (None and "" where nothing is wrong).
 
     gradient_ratio is the root mean square gradient at the output of the first layer over that of the last one but the
-    readout, measured; passes is how many were averaged.
+    readout, measured, NaN with fewer than three layers; passes is how many were averaged; notes say where the
+    prediction is not to be trusted.
     """
 
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
     gradient_ratio: float
     passes: int
+    notes: tuple[str, ...] = ()
 
     @property
     def culprit(self) -> str | None:

@@ -26,7 +26,7 @@ def table(found: "Analysis") -> str:
     for row in found.rows:
         if row.operation not in SILENT:
             rows.add_row(
-                escape(_short(row.name)),
+                escape(short(row.name)),
                 *_pair(row.q, ".2e"),
                 *_pair(row.gradient, ".1e"),
                 *_pair(row.correlation, ".3f"),
@@ -36,16 +36,22 @@ def table(found: "Analysis") -> str:
 
 def _head(found: "Analysis") -> list[str]:
     advice = dict.fromkeys(each.advice for each in found.findings)
-    said = [escape(each.culprit) for each in found.findings] + [f"-> {escape(each)}" for each in advice]
-    ratio = f"gradients of the first over those of the last layer: {found.gradient_ratio:.3g} (root mean square)"
+    said = [escape(each.culprit) for each in found.findings] or ["nothing is wrong"]
+    said += [f"-> {escape(each)}" for each in advice]
+    said += [escape(each) for each in found.notes]
+    if isfinite(found.gradient_ratio):
+        said.append(
+            f"gradients of the first over those of the last layer: {found.gradient_ratio:.3g} (root mean square)"
+        )
     off = sum(row.outcome == "disagrees" for row in found.rows)
     note = f"* off by more than {SIGMAS:g} standard deviations of networks so wide: {off} steps"
     columns = "mean square, mean squared gradient, correlation of inputs: predicted and seen"
     silent = "- here the theory is silent, and goes on from what is seen"
-    return [*(said or ["nothing is wrong"]), ratio, columns, silent, *([note] if off else []), ""]
+    return [*said, columns, silent, *([note] if off else []), ""]
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """The end of a name, which tells steps apart."""
     return name if len(name) <= NAME else "…" + name[1 - NAME :]
 
 

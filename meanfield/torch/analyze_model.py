@@ -10,7 +10,7 @@ from typing import Any
 
 from meanfield.torch.analysis import Analysis, Row, figures, root_ratio
 from meanfield.torch.findings import Flow, findings
-from meanfield.torch.graph import Affine
+from meanfield.torch.graph import Affine, Graph
 from meanfield.torch.units import units
 from meanfield.torch.walk import walk
 
@@ -21,6 +21,7 @@ except ImportError as error:
 
 from meanfield.torch.measure import measure
 from meanfield.torch.trace import trace
+from meanfield.torch.trace_checks import shared
 from meanfield.torch.trace_shapes import example_of
 
 
@@ -30,8 +31,8 @@ def analyze(
     """What happens to signals and gradients in a torch.nn.Module, layer by layer: predicted, measured, and the culprit.
 
     example_input is a batch (batch, ...) of what the model is called with, or a tuple of arguments, or a
-    dictionary of them by name; two inputs or more
-    tell the correlation between them (that of the first eight is followed). Of each step's output: the mean square of
+    dictionary of them by name; two inputs or more tell the correlation between them (that of the first eight is
+    followed). Of each step's output: the mean square of
     its entries, the mean over entries of (dL/dx)^2, and the correlation sum x_a x_b/sqrt(sum x_a^2 sum x_b^2) averaged
     over pairs of inputs. L is the sum of all outputs with independent N(0, 1) factors, drawn anew in each of `passes`
     passes, unless loss(output), a scalar tensor, is given. Predicted is the limit of infinite width for independent
@@ -54,7 +55,14 @@ def analyze(
         Row(step.name, step.layer, type(step.operation).__name__, **figures(p, m))
         for step, p, m in zip(graph.steps, predicted, measured, strict=True)
     )
-    return Analysis(rows, findings(flow, units(graph)), _ratio(flow), passes)
+    return Analysis(rows, findings(flow, units(graph)), _ratio(flow), passes, _notes(graph))
+
+
+def _notes(graph: Graph) -> tuple[str, ...]:
+    return tuple(
+        f"{one!r} and {other!r} share a parameter: the prediction takes them for independent"
+        for one, other in shared(graph)
+    )
 
 
 def _check(model: Any, example_input: Any, passes: int) -> None:

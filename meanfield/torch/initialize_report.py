@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from meanfield.show import text
+from meanfield.torch.analysis_show import short
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ModelInit:
         for row in self.rows:
             number = _number(row.std) if row.value is None else f"= {_number(row.value)}"
             cells = (_number(row.weight_var), number, _number(row.bias_std), str(reasons.index(row.reason) + 1))
-            table.add_row(escape(row.name), row.role, escape(row.activation), *cells)
+            table.add_row(escape(short(row.name)), row.role, escape(row.activation), *cells)
         why = "\n".join(f"({at}) {reason}" for at, reason in enumerate(reasons, 1))
         head = f"{self.criterion}: weights N(0, weight_var/fan_in)"
         left_as = f"left as they are: {', '.join(self.left) or 'none'}"

@@ -217,3 +217,13 @@ def test_what_cannot_be_traced_is_refused_and_left_as_it_was():
     with pytest.raises((TypeError, ValueError)):
         analyze(model, noise(2, 16))
     assert state(model) == before
+
+
+def test_shared_weights_are_noted():
+    """The prediction takes two calls of a layer for independent, and says so; of two layers it says nothing."""
+    layer = nn.Linear(8, 8)
+    found = analyze(nn.Sequential(layer, nn.Tanh(), layer), torch.randn(4, 8))
+    assert found.notes == ("'0' and '0 (call 2)' share a parameter: the prediction takes them for independent",)
+    assert found.notes[0] in " ".join(str(found).split())
+    apart = analyze(nn.Sequential(layer, nn.Tanh(), nn.Linear(8, 8)), torch.randn(4, 8))
+    assert apart.notes == () and "share" not in str(apart) and "nan" not in str(apart)
