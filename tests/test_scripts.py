@@ -30,6 +30,7 @@ def test_an_unknown_name_is_refused(name: str) -> None:
     assert done.returncode == 2 and "known are identity" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_reference_table_is_checked() -> None:
     """All activations, no peer; exit status 0 if the targets are met."""
     done = run("check_duals.py")

@@ -136,6 +136,7 @@ def test_attention(folder):
     assert answer("attention", "--causal")["tokens"][0]["gaussian"].startswith("it reads one token only")
 
 
+@pytest.mark.slow
 def test_transformer():
     found = answer("transformer", POST, "--depth", "5", "--cosine", "0.2")
     block = mf.TransformerBlock(64, "tanh", norm="post")

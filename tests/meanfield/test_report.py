@@ -14,6 +14,7 @@ from meanfield.pages.parts import Figure, Report, Section, Table
 from meanfield.pages.subject import command, freed, shown, spelled
 from meanfield.pages.typeset import mathml
 from symbolic.blocks import parse_block
+from symbolic.networks import Layer
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -118,9 +119,17 @@ def test_a_block_is_spelled_as_python_that_gives_it_back(text):
     [mf.TransformerBlock(8, "tanh", weight_var=2), mf.relu >> mf.Conv(3, weight_var=2, bias_var=0)],
     ids=["Transformer", "convolution"],
 )
-def test_what_the_command_line_cannot_say_is_said_in_python_alone(block):
+def test_blocks_of_tokens_and_pictures_are_spelled_in_python_and_in_text(block):
     assert eval(spelled(block), {"mf": mf}) == block
-    assert command(block, "meanfield report ...") == "" and command(BLOCK, "meanfield report ...")
+    assert parse_block(shown(block)) == block and command(block, "meanfield report ...")
+
+
+class Unnamed(Layer):
+    """A layer of one's own, which text has no word for."""
+
+
+def test_what_the_command_line_cannot_say_has_no_command():
+    assert command(Unnamed(), "meanfield report ...") == "" and command(BLOCK, "meanfield report ...")
 
 
 def test_variances_are_freed_where_weights_share_them():
