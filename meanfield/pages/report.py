@@ -54,7 +54,8 @@ def report(
     A block: equations, phase, phase diagram, trajectories through `depth` blocks beside `draws` networks of that
     `width`, initialization scales, and the verdict of mf.check, which draws at most `max_draws` networks per width.
     A theory: claim, equations, each case with its verdict and that of its twin. check=False draws no networks.
-    `seed` names the random networks; `networks`: another block, whose networks are drawn. With `path` the page is written there, whole or not at all.
+    `seed` names the random networks; `networks`: another block, whose networks are drawn. With `path` the page is
+    written there, whole or not at all.
     Sections that the theory does not have for this block are named on the page with the reason.
 
     Raises ValueError or TypeError for what is no block, activation or theory, for networks= of a theory, for no folder;
