@@ -1,6 +1,7 @@
 """Every theory at every place where it stakes its name, and the twin that it must tell from itself.
 
-Margins, alpha and seeds are those of `check`.
+Margins, alpha and seeds are those of `check`. The first case of each theory is checked always, the others in the slow
+run.
 """
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 import meanfield as mf
 
 CASES = [
-    pytest.param(theory, case, id=f"{name}: {case}") for name, theory in mf.theories().items() for case in theory.cases
+    pytest.param(theory, case, id=f"{name}: {case}", marks=[pytest.mark.slow] if place else [])
+    for name, theory in mf.theories().items()
+    for place, case in enumerate(theory.cases)
 ]
 
 
