@@ -11,6 +11,8 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
+from jupyter_cache import get_cache
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE / "_ext"), str(ROOT)]
@@ -68,6 +70,7 @@ gallery_kept = str(KEPT / "gallery")
 
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(KEPT / "pages")
+get_cache(nb_execution_cache_path).list_cache_records()  # made here, or two processes would both make it
 nb_execution_in_temp = True
 nb_execution_timeout = 900
 nb_execution_show_tb = True  # a page that fails is a warning with its traceback, and so an error, after all pages ran
