@@ -57,6 +57,7 @@ def test_accuracies_are_measured() -> None:
     assert all(float(row[2].split("±")[0]) > 90 for row in rows[2:])
 
 
+@pytest.mark.slow
 def test_a_kernel_on_disk_is_killed_and_finished() -> None:
     """600 points: killed with some of the 21 tiles done, the rest computed after, the entries right."""
     pytest.importorskip("zarr")
@@ -67,6 +68,7 @@ def test_a_kernel_on_disk_is_killed_and_finished() -> None:
     assert 10 <= at_kill < 21 and int(row[4]) == 21 - at_kill and float(row[8]) < 1e-13
 
 
+@pytest.mark.slow
 def test_kernels_are_timed(tmp_path: Path) -> None:
     """Two activations, a hundred points, no peer; the errors are those of rounding."""
     page = tmp_path / "page.md"
