@@ -16,7 +16,7 @@ ATTRIBUTES = frozenset({
     "display", "displaystyle", "stretchy", "fence", "form", "width", "height", "depth", "linethickness", "accent",
     "mathvariant", "separator", "lspace", "rspace",
 })  # fmt: skip
-ALIGNED = re.compile(r"\s*\\begin\{aligned\}(.*)\\end\{aligned\}\s*", re.S)
+ALIGNED = re.compile(r"\s*(?:\\displaystyle)?\s*\\begin\{aligned\}(.*)\\end\{aligned\}\s*", re.S)
 PRIME = "\N{PRIME}"
 ROW_ENDS = re.compile(r"\s\\\\\s")
 

@@ -43,3 +43,9 @@ def test_a_missing_package_is_said_with_the_command_that_brings_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "latex2mathml.converter", None)
     with pytest.raises(ImportError, match=r"pip install 'meanfield-calculator\[report\]'"):
         mathml("x")
+
+
+def test_rows_shown_in_a_notebook_are_rows_too():
+    """Notebooks ask for the size of displays in front."""
+    rows = r"\begin{aligned}a &= b \\\\ c &= d\end{aligned}"
+    assert mathml(rf"\displaystyle {rows}") == mathml(rows) and mathml(rows).count("<mtr>") == 2
