@@ -47,5 +47,5 @@ def test_a_missing_package_is_said_with_the_command_that_brings_it(monkeypatch):
 
 def test_rows_shown_in_a_notebook_are_rows_too():
     """Notebooks ask for the size of displays in front."""
-    rows = r"\begin{aligned}a &= b \\\\ c &= d\end{aligned}"
+    rows = r"\begin{aligned}a &= b \\ c &= d\end{aligned}"
     assert mathml(rf"\displaystyle {rows}") == mathml(rows) and mathml(rows).count("<mtr>") == 2
