@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from docstrings import inline
-from gallery_case import DRAWS, MOST, compute
+from gallery_case import DRAWN, DRAWS, MOST, compute
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -31,7 +31,7 @@ HEAD = ("observable", "theory", "networks", "+-", "off by", "allowed", "")
 def kept(app: Sphinx) -> Path:
     """Where results are, by the library (conf.py) and the code that computes them."""
     code = Path(inspect.getfile(compute)).read_bytes()
-    folder = Path(app.config.gallery_kept) / sha256(code).hexdigest()[:16]
+    folder = Path(app.config.gallery_kept) / (sha256(code).hexdigest()[:16] + ("" if DRAWN else "-equations"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -78,7 +78,9 @@ def rows(verdict: Mapping[str, Any]) -> list[str]:
 
 
 def verdicts(theory: Theory, found: Mapping[str, Any]) -> list[str]:
-    """What was found of the case, and of its twin."""
+    """What was found of the case, and of its twin, and its picture."""
+    if found["verdict"] is None:
+        return ["This build was told to draw no networks (`MEANFIELD_DOCS_WITHOUT_NETWORKS`).", ""]
     own, twin = found["verdict"], found["against_twin"]
     widths = ", ".join(map(str, own["widths"]))
     lines = [
@@ -98,7 +100,7 @@ def verdicts(theory: Theory, found: Mapping[str, Any]) -> list[str]:
             f"This page spends at most {MOST} networks; without its options the command below spends what it takes.",
             "",
         ]
-    return lines
+    return [*lines, f"![{theory.name}, estimates and margins]({theory.name}.svg)", ""]
 
 
 def docstring(theory: Theory) -> list[str]:
@@ -133,8 +135,6 @@ def page(app: Sphinx, theory: Theory, found: Mapping[str, Any]) -> str:
         "## Verdict",
         "",
         *verdicts(theory, found),
-        f"![{theory.name}, estimates and margins]({theory.name}.svg)",
-        "",
         *(["Measured once, every case to the end (`python scripts/measure.py`):", "", *whole, ""] if whole else []),
         "## Reproduce",
         "",
@@ -173,7 +173,7 @@ def index(theories: Mapping[str, Theory]) -> str:
 def generate(app: Sphinx) -> None:
     found, theories = results(app), mf.theories()
     pages: dict[str, str | bytes] = {f"{name}.md": page(app, theories[name], found[name]) for name in theories}
-    pages |= {f"{name}.svg": found[name]["picture"] for name in theories}
+    pages |= {f"{name}.svg": found[name]["picture"] for name in theories if found[name]["picture"]}
     write(Path(app.srcdir, "gallery"), pages | {"index.md": index(theories)})
 
 
