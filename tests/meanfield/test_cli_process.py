@@ -108,7 +108,7 @@ def test_progress_stands_on_the_terminal_and_not_in_files(tmp_path):
     assert "\x1b[3" in running.said[running.out]  # the verdict has its colour
 
 
-@pytest.mark.parametrize("plain", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
+@pytest.mark.parametrize("plain", [{"NO_COLOR": "1"}, pytest.param({"TERM": "dumb"}, marks=pytest.mark.slow)], ids=str)
 def test_no_colours_where_none_are_wanted(plain, tmp_path):
     with OnTerminal(*FEW, folder=tmp_path, **plain) as running:
         assert running.end() == 0

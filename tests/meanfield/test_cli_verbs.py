@@ -12,7 +12,7 @@ from tests.meanfield.cli_runs import answer, commands, complaint, run
 POST = "TransformerBlock(tokens=64, phi=tanh, norm='post')"
 WAVES = "tanh >> Spectral(modes=12, weight_var=1.5, bias_var=0.05)"
 COPIED = {"derive", "dual", "explore"}  # formulas and an address, which stay on one line to be copied
-LONG = {"demo", "diagram", "isometry", "report", "transformer"}
+LONG = {"check", "demo", "diagram", "fno", "init", "isometry", "phase", "report", "transformer"}
 
 
 @pytest.fixture(autouse=True)
