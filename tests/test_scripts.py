@@ -1,4 +1,4 @@
-"""The scripts run, on a small part of their work."""
+"""The scripts run, on a small part of their work; those that measure in the slow run."""
 
 import subprocess
 import sys
@@ -39,6 +39,7 @@ def test_the_reference_table_is_checked() -> None:
     assert "neural-tangents: not measured" in done.stdout
 
 
+@pytest.mark.slow
 def test_phase_diagrams_are_timed() -> None:
     """Twenty by twenty points; our row first, with small errors, the plain ones with larger."""
     done = run("bench_phase.py", "--quick")
@@ -48,6 +49,7 @@ def test_phase_diagrams_are_timed() -> None:
     assert float(rows[0][5]) < 1e-9 < float(rows[2][5])
 
 
+@pytest.mark.slow
 def test_accuracies_are_measured() -> None:
     """Two folds of wine; every method knows the wines, in a table."""
     done = run("accuracy.py", "--quick")
@@ -85,6 +87,7 @@ def test_kernels_are_timed(tmp_path: Path) -> None:
     assert "neural-tangents: not measured" in page.read_text() and "old" not in page.read_text()
 
 
+@pytest.mark.slow
 def test_the_experiment_of_attention_is_rerun(tmp_path: Path) -> None:
     """One head, two narrow widths, few networks: tables into a page, and a figure."""
     page, figure = tmp_path / "page.md", tmp_path / "figure.svg"
@@ -107,6 +110,7 @@ def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
     assert page.read_text() == "nothing"
 
 
+@pytest.mark.slow
 def test_kernels_of_real_networks_are_timed() -> None:
     """Narrow networks; five rows of seconds, the memory, and no peer."""
     done = run("bench_empirical.py", "--quick")
@@ -116,6 +120,7 @@ def test_kernels_of_real_networks_are_timed() -> None:
     assert "Peak memory" in done.stdout and "neural-tangents" not in done.stdout
 
 
+@pytest.mark.slow
 def test_tokens_of_real_networks_are_measured() -> None:
     """Small networks; six blocks, each with its networks, and what the annealed regime refuses."""
     done = run("bench_transformers.py", "--quick")
@@ -125,6 +130,7 @@ def test_tokens_of_real_networks_are_measured() -> None:
     assert all(abs(float(row[2].split("±")[0]) - float(row[3])) < 0.1 for row in rows)
 
 
+@pytest.mark.slow
 def test_kernels_of_attention_are_timed() -> None:
     """Two short sequences: a row of numbers, whose error is that of a grid and not 0."""
     done = run("bench_attention_kernels.py", "--sizes", "2x3")
@@ -133,6 +139,7 @@ def test_kernels_of_attention_are_timed() -> None:
     assert (count, tokens) == (2, 3) and all(x > 0 for x in numbers) and numbers[-1] < 1e-6
 
 
+@pytest.mark.slow
 def test_sweeps_of_lattices_are_timed() -> None:
     """Small grids: the same covariances as NumPy's, but for the coarse rule it takes for tanh; networks beside."""
     done = run("bench_fourier.py", "--quick")
@@ -177,6 +184,7 @@ def test_deep_mlps_are_trained(tmp_path: Path) -> None:
     assert float(rows[0][4].split()[0]) < 20 < 60 < float(rows[1][4].split()[0])
 
 
+@pytest.mark.slow
 def test_deep_fourier_operators_are_checked(tmp_path: Path) -> None:
     """16 points, 4 layers: no theory is refuted but the wrong ones, also by networks with real weights."""
     page = tmp_path / "page.md"

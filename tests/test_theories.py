@@ -1,15 +1,16 @@
 """Every theory at every place where it stakes its name, and the twin that it must tell from itself.
 
 Margins, alpha and seeds are those of `check`. The first case of each theory is checked always, the others in the slow
-run.
+run, and so are theories whose networks take minutes.
 """
 
 import pytest
 
 import meanfield as mf
 
+MINUTES = {"martens2021", "pennington2018"}
 CASES = [
-    pytest.param(theory, case, id=f"{name}: {case}", marks=[pytest.mark.slow] if place else [])
+    pytest.param(theory, case, id=f"{name}: {case}", marks=[pytest.mark.slow] if place or name in MINUTES else [])
     for name, theory in mf.theories().items()
     for place, case in enumerate(theory.cases)
 ]
