@@ -5,7 +5,7 @@ correlation rises to ALIKE, are named, with the group of layers they are due to 
 those of mf.init_scale on the edge of chaos, or, without one, those that keep gradients at q = 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
@@ -70,30 +70,23 @@ def findings(flow: Flow, found: Sequence[Unit]) -> tuple[Finding, ...]:
     """What is wrong, gradients first."""
     if not found:
         return ()
-    sayings = (_gradient(flow, found), _length(flow, found), _correlation(flow, found))
+    sayings = (
+        _drift("gradient", "squared gradients", flow.shrink, flow, found),
+        _drift("length", "mean squares", flow.growth, flow, found),
+        _correlation(flow, found),
+    )
     return tuple(each for each in sayings if each is not None)
 
 
-def _gradient(flow: Flow, found: Sequence[Unit]) -> Finding | None:
-    whole = product(found, flow.shrink)
-    blamed = blame(flow.graph, found, flow.shrink)
+def _drift(kind: str, what: str, factor: Callable[[Unit], float], flow: Flow, found: Sequence[Unit]) -> Finding | None:
+    """Squared gradients, or mean squares, that change too much over the whole depth."""
+    whole, blamed = product(found, factor), blame(flow.graph, found, factor)
     if 1 / WRONG < whole < WRONG or blamed is None:
         return None
-    group, factor = blamed
-    verb = "shrink to" if factor < 1 else "grow by"
-    what = f"squared gradients {verb} {factor:.3g} per layer, {_power(whole)} over {len(found)} layers"
-    return _finding("gradient", flow, group, what, factor)
-
-
-def _length(flow: Flow, found: Sequence[Unit]) -> Finding | None:
-    whole = product(found, flow.growth)
-    blamed = blame(flow.graph, found, flow.growth)
-    if 1 / WRONG < whole < WRONG or blamed is None:
-        return None
-    group, factor = blamed
-    verb = "shrink to" if factor < 1 else "grow by"
-    what = f"mean squares {verb} {factor:.3g} per layer, {_power(whole)} over {len(found)} layers"
-    return _finding("length", flow, group, what, factor)
+    group, each = blamed
+    verb = "shrink to" if each < 1 else "grow by"
+    said = f"{what} {verb} {each:.3g} per layer, {_power(whole)} over {len(found)} layers"
+    return _finding(kind, flow, group, said, each)
 
 
 def _correlation(flow: Flow, found: Sequence[Unit]) -> Finding | None:

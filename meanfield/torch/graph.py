@@ -7,6 +7,7 @@ data; what predicts, measures or initializes them is a function on them (functoo
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from symbolic.networks import Pointwise
@@ -24,6 +25,10 @@ class Slot:
         """The parameter itself, or the view of its rows."""
         whole = getattr(self.module, self.name)
         return whole if self.rows is None else whole[self.rows]
+
+    def mean_square(self) -> float:
+        """E w^2 over the entries."""
+        return float(self.tensor().detach().abs().double().square().mean())
 
 
 @dataclass(frozen=True)
@@ -169,3 +174,11 @@ class Graph:
     """Steps in the order they run; the last is the output."""
 
     steps: tuple[Step, ...]
+
+    @cached_property
+    def before(self) -> list[frozenset[int]]:
+        """Of each step itself and all that it depends on."""
+        found: list[frozenset[int]] = []
+        for at, step in enumerate(self.steps):
+            found.append(frozenset((at,)).union(*(found[source] for source in step.inputs)))
+        return found

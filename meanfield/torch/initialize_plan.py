@@ -111,7 +111,7 @@ class Walk:
     def _(self, operation: Affine, at: int, inputs: list[Signal]) -> Signal:
         arriving = inputs[0]
         if self.stays(operation.weight):
-            found = measured(operation.weight) * operation.fan_in
+            found = operation.weight.mean_square() * operation.fan_in
             return Signal(found * operation.reach * arriving.square)
         return self._weights(at, arriving, operation.weight, operation.bias, operation.fan_in, operation.reach)
 
@@ -202,7 +202,7 @@ class Walk:
     def _(self, operation: Shift, at: int, inputs: list[Signal]) -> Signal:
         (x,) = inputs
         if self.stays(operation.parameter):
-            return Signal(x.square + measured(operation.parameter))
+            return Signal(x.square + operation.parameter.mean_square())
         wanted = self.aims.wanted(at)
         variance = wanted.q / 2 if self.aims.sums.halves(at) else wanted.bias_var
         role = "positions" if self.aims.sums.halves(at) else "bias"
@@ -215,7 +215,7 @@ class Walk:
     def _(self, operation: Any, at: int, inputs: list[Signal]) -> Signal:
         slot = operation.weight if isinstance(operation, Table) else operation.parameter
         if self.stays(slot):
-            return Signal(measured(slot))
+            return Signal(slot.mean_square())
         share = self.aims.shares.wanted.get(at)
         wanted = self.aims.wanted(at)
         variance = wanted.q * self.aims.part(at) if share is None else self._share(share)
@@ -250,11 +250,6 @@ class Walk:
         if any(at in self.aims.sums.before[later] for later in self.aims.weights if later != at):
             self.notes.append(f"behind {name} ({operation.reason}) mean squares are taken as 1")
         return Signal(1.0)
-
-
-def measured(slot: Slot) -> float:
-    """The mean square of a parameter's entries now."""
-    return float(slot.tensor().detach().abs().double().square().mean().item())
 
 
 def share_reason(share: Share) -> str:

@@ -62,13 +62,10 @@ class Sums:
                 found[source].append(at)
         return found
 
-    @cached_property
+    @property
     def before(self) -> list[frozenset[int]]:
         """Each step with all its ancestors."""
-        found: list[frozenset[int]] = []
-        for at, step in enumerate(self.steps):
-            found.append(frozenset((at,)).union(*(found[source] for source in step.inputs)))
-        return found
+        return self.graph.before
 
     @cached_property
     def found(self) -> dict[int, Sum]:

@@ -25,8 +25,6 @@ from meanfield.torch.graph import (
     Shift,
     Spectral,
 )
-from meanfield.torch.walk import before
-from meanfield.torch.walk_forward import mean_square
 
 SAME = 0.1  # of log weight_var
 
@@ -63,7 +61,7 @@ def _phi(graph: Graph, index: int) -> str:
 def weight_var(graph: Graph, index: int) -> float:
     """fan_in E w^2 of an affine step."""
     operation = graph.steps[index].operation
-    return operation.fan_in * mean_square(operation.weight) if isinstance(operation, Affine) else nan
+    return operation.fan_in * operation.weight.mean_square() if isinstance(operation, Affine) else nan
 
 
 def trunk(graph: Graph) -> list[int]:
@@ -112,7 +110,7 @@ def _is_residual(graph: Graph, place: int) -> bool:
         isinstance(graph.steps[other].operation, Affine | Spectral | Function | Attend) and a < other
         for a in sources
         for other in sources
-        if a in before(graph, other)
+        if a in graph.before[other]
     )
 
 

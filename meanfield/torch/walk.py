@@ -111,7 +111,7 @@ def uncorrelated(graph: Graph, inputs: Sequence[int]) -> bool:
 
 def _apart(graph: Graph, odd: int, other: int) -> bool:
     roots = _roots(graph, odd)
-    return roots is not None and not roots & before(graph, other)
+    return roots is not None and not roots & graph.before[other]
 
 
 def _roots(graph: Graph, place: int) -> frozenset[int] | None:
@@ -125,14 +125,3 @@ def _roots(graph: Graph, place: int) -> frozenset[int] | None:
     found = [_roots(graph, each) for each in step.inputs]
     known = [each for each in found if each is not None]
     return frozenset().union(*known) if known and len(known) == len(found) else None
-
-
-def before(graph: Graph, place: int) -> frozenset[int]:
-    """The step and all that it depends on."""
-    seen, todo = set(), [place]
-    while todo:
-        at = todo.pop()
-        if at not in seen:
-            seen.add(at)
-            todo += graph.steps[at].inputs
-    return frozenset(seen)

@@ -15,7 +15,6 @@ from math import nan
 import numpy as np
 
 from meanfield.torch.graph import Add, Affine, Drop, Function, Move, Norm, Operation, Pool, Scale, Shift
-from meanfield.torch.walk_forward import mean_square
 from meanfield.torch.walk_means import means
 from meanfield.torch.walk_state import Measured, Signal
 
@@ -40,7 +39,7 @@ def backward(operation: Operation, at: Passage) -> tuple[float, float]:
 def _(operation: Affine, at: Passage) -> tuple[float, float]:
     ratio = at.ratios[0]
     ratio = operation.fan_out / operation.fan_in if np.isnan(ratio) else ratio
-    square = mean_square(operation.weight)
+    square = operation.weight.mean_square()
     return square * operation.fan_in * operation.reach * ratio, 2 / operation.fan_in
 
 
@@ -58,7 +57,7 @@ def _(operation: Function, at: Passage) -> tuple[float, float]:
 @backward.register
 def _(operation: Norm, at: Passage) -> tuple[float, float]:
     before, measured = at.given[0], at.measured[0]
-    gain = 1.0 if operation.gain is None else mean_square(operation.gain)
+    gain = 1.0 if operation.gain is None else operation.gain.mean_square()
     squares = np.diagonal(before.gram)
     if operation.kind == "layer":
         squares = squares - before.mean**2

@@ -14,7 +14,7 @@ from math import inf
 
 import numpy as np
 
-from meanfield.torch.graph import Add, Affine, Constant, Drop, Function, Move, Norm, Operation, Scale, Shift, Slot
+from meanfield.torch.graph import Add, Affine, Constant, Drop, Function, Move, Norm, Operation, Scale, Shift
 from meanfield.torch.walk_means import means
 from meanfield.torch.walk_state import Array, Measured, Signal, correlation
 
@@ -39,8 +39,8 @@ def forward(operation: Operation, given: Sequence[Signal], place: Place) -> Sign
 @forward.register
 def _(operation: Affine, given: Sequence[Signal], place: Place) -> Signal | None:
     before = given[0]
-    weight_var = operation.reach * operation.fan_in * mean_square(operation.weight)
-    bias_var = 0.0 if operation.bias is None else mean_square(operation.bias)
+    weight_var = operation.reach * operation.fan_in * operation.weight.mean_square()
+    bias_var = 0.0 if operation.bias is None else operation.bias.mean_square()
     gram = weight_var * before.gram + bias_var
     kept = weight_var * before.q / float(np.diagonal(gram).mean()) if before.q > 0 else 0.0
     width = float(operation.fan_out)
@@ -89,8 +89,8 @@ def _pull(steepness: Array, before: Array, after: Array) -> float:
 
 @forward.register
 def _(operation: Norm, given: Sequence[Signal], place: Place) -> Signal | None:
-    gain = 1.0 if operation.gain is None else mean_square(operation.gain)
-    shift = 0.0 if operation.shift is None else mean_square(operation.shift)
+    gain = 1.0 if operation.gain is None else operation.gain.mean_square()
+    shift = 0.0 if operation.shift is None else operation.shift.mean_square()
     if operation.kind in ("layer", "rms"):
         return _each(operation, given[0], gain, shift)
     if place.measured is None or not place.measured.q > 0:
@@ -152,7 +152,7 @@ def _(operation: Scale, given: Sequence[Signal], place: Place) -> Signal | None:
 
 @forward.register
 def _(operation: Shift, given: Sequence[Signal], place: Place) -> Signal | None:
-    added = mean_square(operation.parameter)
+    added = operation.parameter.mean_square()
     return replace(given[0], gram=given[0].gram + added, measured=frozenset())
 
 
@@ -160,7 +160,7 @@ def _(operation: Shift, given: Sequence[Signal], place: Place) -> Signal | None:
 def _(operation: Constant, given: Sequence[Signal], place: Place) -> Signal | None:
     """The same for all inputs."""
     return Signal(
-        np.full((place.count, place.count), mean_square(operation.parameter)), np.zeros(place.count), width=inf
+        np.full((place.count, place.count), operation.parameter.mean_square()), np.zeros(place.count), width=inf
     )
 
 
@@ -180,8 +180,3 @@ def _(operation: Move, given: Sequence[Signal], place: Place) -> Signal | None:
     mean = np.asarray(sum(a * each.mean for a, each in zip(share, given, strict=True)))
     widest = max(given, key=lambda each: each.drift + each.own)
     return replace(widest, gram=gram, mean=mean, gaussian=all(each.gaussian for each in given), measured=frozenset())
-
-
-def mean_square(slot: Slot) -> float:
-    """E w^2 over the entries of a parameter."""
-    return float(slot.tensor().detach().abs().double().square().mean())
