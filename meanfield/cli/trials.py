@@ -39,7 +39,7 @@ def kernel(
         raise ValueError("--draws and --seed are those of real networks: give their --width as well")
     net = block(network)
     writable(out, ".npy")
-    with waiting("kernel"):
+    with waiting("solving"):
         found = _kernel(net, data, get.value, width, 10 if draws is None else draws, seed or 0)
         least = _least(found)
     low, high = float(found.diagonal().min()), float(found.diagonal().max())

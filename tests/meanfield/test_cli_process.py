@@ -10,6 +10,7 @@ import sys
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from meanfield import progress
@@ -18,7 +19,11 @@ from tests.meanfield.cli_runs import process, run
 TANH = "tanh >> Dense(1.5, 0.05)"
 ENDLESS = ("check", TANH, "--draws", "1000000", "--max-draws", "1000000", "--width", "256", "--plot", "verdict.png")
 FEW = ("check", TANH, "--sampler", "conditional", "--draws", "200", "--depth", "1", "--margin", "0.1")
-IMPATIENT = "import meanfield.progress as p; p.PATIENCE = 0.2; from meanfield.cli import main; main()"
+ENDLESS_DIAGRAM = ("diagram", "tanh", "--weight-var", "0.5,4,1200", "--bias-var", "0.01,1,1200", "--csv", "diagram.csv")
+ENDLESS_KERNEL = ("kernel", "Dense(1, 0) >> (tanh >> Dense(1.5, 0.05)) ** 9", "--data", "points.npy", "--out", "k.npy")
+# A process started in the background by a script ignores interrupts, and so would its children.
+HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+IMPATIENT = HEARING + "import meanfield.progress as p; p.PATIENCE = 0.2; from meanfield.cli import main; main()"
 HEAVY = {"numpy", "sympy", "numba", "scipy", "matplotlib", "mpmath"}
 
 
@@ -81,9 +86,15 @@ def visible(text):
 # -- interruption ------------------------------------------------------------------------------------------------------
 
 
-def test_an_interrupted_check_ends_with_one_line(tmp_path):
-    with OnTerminal(*ENDLESS, folder=tmp_path) as running:
-        assert running.read(until="m networks"), running.said  # its own row
+@pytest.mark.parametrize(
+    ("arguments", "row"),
+    [(ENDLESS, "m networks"), (ENDLESS_DIAGRAM, "0:0[3-9] so far"), (ENDLESS_KERNEL, "kernel.*%")],
+    ids=["check", "diagram", "kernel"],
+)
+def test_an_interrupted_run_ends_with_one_line(tmp_path, arguments, row):
+    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(16_000, 3)))
+    with OnTerminal(*arguments, folder=tmp_path) as running:
+        assert running.read(until=row), running.said
         os.killpg(running.process.pid, signal.SIGINT)
         assert running.end() == 130
     assert visible(running.said[running.out]).strip() == ""
@@ -91,7 +102,7 @@ def test_an_interrupted_check_ends_with_one_line(tmp_path):
     assert "Traceback" not in said and "Exception" not in said
     assert [line for line in said.split("\n") if line.strip()][-1] == "meanfield: interrupted"
     assert said.count("interrupted") == 1
-    assert list(tmp_path.iterdir()) == []
+    assert [file.name for file in tmp_path.iterdir()] == ["points.npy"]
     with pytest.raises(ProcessLookupError):  # nobody of its session is left
         os.killpg(running.process.pid, 0)
 

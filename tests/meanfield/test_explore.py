@@ -167,7 +167,8 @@ def test_wrong_options_are_one_sentence_each():
 
 
 def test_ctrl_c_stops_with_one_line_and_status_0():
-    code = "import sys; from meanfield.cli import main; sys.argv[1:] = ['explore', '--no-browser']; main()"
+    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # whoever started the tests
+    code = hears + "import sys; from meanfield.cli import main; sys.argv[1:] = ['explore', '--no-browser']; main()"
     with subprocess.Popen(
         [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -177,7 +178,10 @@ def test_ctrl_c_stops_with_one_line_and_status_0():
         assert get(address.partition("#")[0], "names")[0] == 200
         assert process.stdout.readline() == "Ctrl-C stops.\n"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert out == "stopped\n"
     assert err == ""
