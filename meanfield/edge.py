@@ -8,7 +8,7 @@ points). Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (1611.0123
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from math import inf
+from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,9 +81,7 @@ def edge_of_chaos(block: Any, *, bias_var: Any = 0.0, chi_1: float = 1.0, digits
     Raises NoEdge (a ValueError) where chi_1 = 1 asks for a negative bias_var at every length, or for another bias_var
     than the one given, with the nearest that has a critical point; NotCertified (a ValueError) where a proof fails.
     """
-    given, bias_var = bias_var, float(bias_var)
-    if not 0 <= bias_var < inf:
-        raise ValueError(f"bias_var must be finite and at least 0, not {bias_var}")
+    given, bias_var = bias_var, _number(bias_var)
     if not 0 < chi_1 < inf:
         raise ValueError(f"chi_1 is a factor per layer, greater than 0 and finite, not {chi_1}")
     if digits is not None and chi_1 != 1:
@@ -99,6 +97,16 @@ def edge_of_chaos(block: Any, *, bias_var: Any = 0.0, chi_1: float = 1.0, digits
     (weight_var, q, chi_q), *others = positive
     found = Critical(weight_var, bias_var, q, chi_q, chi_q < 1 - 1e-12, name, tuple(x[1] for x in others))
     return found if digits is None else replace(found, certified=_certified(block, given, q, digits))
+
+
+def _number(bias_var: Any) -> float:
+    try:
+        number = float(bias_var)
+    except (TypeError, ValueError):
+        number = nan
+    if not 0 <= number < inf:
+        raise ValueError(f"bias_var must be a number, finite and at least 0, not {bias_var!r}")
+    return number
 
 
 def subject(block: Any) -> tuple[Layer, str]:
@@ -185,8 +193,10 @@ def _points(layer: Layer, name: str, bias_var: float, chi_1: float) -> list[Poin
 def meeting(at: Callable[[Any], Array], bias_var: float) -> list[float]:
     """The lengths at which a curve (rows weight_var, bias_var, ... for lengths) has this bias_var; SMALL is 0."""
     gap = at(LENGTHS)[:, 1] - bias_var
-    weight_var, bias = at(SMALL)[0, :2]  # a weight variance that vanishes with q is that of a block that normalizes
-    found = [SMALL] if abs(bias - bias_var) <= 1e-25 and weight_var > 1e-12 else []
+    (weight_var, bias), (before, _) = at([SMALL, 1e6 * SMALL])[:, :2]
+    # A weight variance that vanishes with q is that of a block that normalizes; one that diverges, of no slope.
+    has_limit = weight_var > 1e-12 and abs(weight_var - before) <= 1e-3 * weight_var
+    found = [SMALL] if abs(bias - bias_var) <= 1e-25 and has_limit else []
     for i in np.flatnonzero(np.sign(gap[:-1]) * np.sign(gap[1:]) < 0):
         found.append(brentq(lambda q: at(q)[0, 1] - bias_var, LENGTHS[i], LENGTHS[i + 1], xtol=1e-300, rtol=1e-15))
     return found

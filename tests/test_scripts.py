@@ -185,6 +185,15 @@ def test_deep_mlps_are_trained(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_moves_of_the_knobs_are_timed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- explore:begin -->\n<!-- explore:end -->\n")
+    done = run("bench_explore.py", "--moves", "2", "--write", str(page))
+    assert done.returncode == 0, done.stderr
+    assert page.read_text().count("| tanh | ") == 1
+
+
+@pytest.mark.slow
 def test_deep_fourier_operators_are_checked(tmp_path: Path) -> None:
     """16 points, 4 layers: no theory is refuted but the wrong ones, also by networks with real weights."""
     page = tmp_path / "page.md"

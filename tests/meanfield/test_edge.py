@@ -234,6 +234,9 @@ def test_sigmoid_has_an_edge_only_at_impractical_weights():
         ((mf.erf >> mf.Dense()) + (mf.erf >> mf.Dense(2, 0)), 0.05, "weight_var = -0.6241.* leave none: lower that"),
         ("erf", -0.1, "at least 0, not -0.1"),
         ("erf", math.nan, "finite and at least 0"),
+        ("erf", "a tenth", "bias_var must be a number, finite and at least 0, not 'a tenth'"),
+        ("erf", None, "bias_var must be a number, finite and at least 0, not None"),
+        ("x**3", 0, "x\\*\\*3 has no critical point at bias_var = 0"),
         ("erg", 0.1, "did you mean erf"),
     ],
     ids=[
@@ -246,6 +249,9 @@ def test_sigmoid_has_an_edge_only_at_impractical_weights():
         "no rest",
         "negative",
         "nan",
+        "words",
+        "nothing",
+        "flat at 0",
         "misspelt",
     ],
 )
