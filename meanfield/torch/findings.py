@@ -2,18 +2,21 @@
 
 Over the whole depth mean squared gradients or mean squares of signals that change by WRONG or more, and inputs whose
 correlation rises to ALIKE, are named, with the group of layers they are due to (units.py). The weights advised are
-those of mf.init_scale on the edge of chaos, or, without one, those that keep gradients at q = 1.
+those of mf.init_scale on the edge of chaos, at its half-stable point where lengths run away from q = 0 (GELU), or,
+without one, those that keep gradients at q = 1.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
-from meanfield.init import init_scale
+from meanfield.init import InitScale, init_scale
 from meanfield.torch.graph import Affine, Function, Graph
+from meanfield.torch.plan import runs_away
 from meanfield.torch.units import Unit, blame, product
 from meanfield.torch.walk_state import Measured, Moments
 from symbolic.critical import NoEdge
+from symbolic.networks import Pointwise
 
 WRONG = 100.0  # of mean squares: a factor of ten in size
 ALIKE, APART = 0.95, 0.8  # the correlation behind the last unit, and before the first, of inputs drawn together
@@ -162,10 +165,7 @@ def _of_plain(graph: Graph, group: list[Unit]) -> str:
     unit = group[0]
     function, affine = graph.steps[unit.functions[-1]].operation, graph.steps[unit.affine[-1]].operation
     assert isinstance(function, Function) and isinstance(affine, Affine)
-    try:
-        scale, why = init_scale(function.phi, criterion="edge_of_chaos"), "the edge of chaos"
-    except NoEdge:
-        scale, why = init_scale(function.phi, criterion="gradient"), "gradients stay; it has no edge of chaos"
+    scale, why = _critical(function.phi)
     fans = sorted({_fan_in(graph, each) for each in group})
     whose = "its" if len(group) == 1 else "their"
     if abs(log(unit.weight_var(graph) / scale.weight_var)) < CLOSE:
@@ -174,10 +174,22 @@ def _of_plain(graph: Graph, group: list[Unit]) -> str:
             "residual connections or normalization around them"
         )
     std = f"{sqrt(scale.weight_var / fans[0]):.4g}" if len(fans) == 1 else f"{sqrt(scale.weight_var):.4g}/sqrt(fan_in)"
+    bias = "bias std to" if affine.bias is not None or scale.bias_var == 0 else "add a bias of std"
     return (
-        f"set {whose} weight std to {std} (weight_var {scale.weight_var:.4g}, {why}) and bias std to "
+        f"set {whose} weight std to {std} (weight_var {scale.weight_var:.4g}, {why}) and {bias} "
         f"{sqrt(scale.bias_var):.4g}; it is {sqrt(unit.weight_var(graph) / affine.fan_in):.4g} now"
     )
+
+
+def _critical(phi: Pointwise) -> tuple[InitScale, str]:
+    """Variances that let signals and gradients through, and what they are."""
+    try:
+        edge = init_scale(phi, criterion="edge_of_chaos")
+        if runs_away(phi, edge):
+            return init_scale(phi, criterion="half_stable"), "the half-stable point of the edge of chaos"
+    except NoEdge:
+        return init_scale(phi, criterion="gradient"), "gradients stay; it has no edge of chaos"
+    return edge, "the edge of chaos"
 
 
 def _fan_in(graph: Graph, unit: Unit) -> int:

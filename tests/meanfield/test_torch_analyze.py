@@ -1,6 +1,7 @@
 """The diagnosis of PyTorch modules: the culprit is found where it was put, and nothing of the module changes."""
 
 import json
+import re
 
 import pytest
 
@@ -68,16 +69,48 @@ def test_a_failing_loss_leaves_the_model_as_it_was():
     assert state(model) == before
 
 
-@pytest.mark.parametrize(("phi", "squared", "weight_var"), [(nn.Tanh, 0.33, "1"), (nn.GELU, 0.083, "4")])
-def test_fifty_plain_layers_lose_their_gradients(phi, squared, weight_var):
+@pytest.mark.parametrize(
+    ("phi", "squared", "advice"),
+    [
+        (nn.Tanh, 0.33, "weight_var 1, the edge"),
+        (nn.GELU, 0.083, "weight_var 1.983, the half-stable point of the edge"),
+    ],
+)
+def test_fifty_plain_layers_lose_their_gradients(phi, squared, advice):
     """weight_var 1/3 times phi'(0)^2 = 1 or 1/4 in each layer, as lengths fall to those of the biases."""
     found = analyze(mlp(50, 128, phi), noise(6, 16), passes=2)
     assert found.gradient_ratio < 1e-10
     assert found.findings[0].kind == "gradient" and found.findings[0].per_layer == pytest.approx(squared, rel=0.05)
     assert found.culprit.startswith(f"each of the 48 layers 2 to 96, {phi.__name__} behind Linear: squared gradients")
-    assert f"(weight_var {weight_var}, the edge of chaos)" in found.advice
-    assert f"set their weight std to {(float(weight_var) / 128) ** 0.5:.4g} " in found.advice
+    assert f"({advice} of chaos)" in found.advice
+    weight_var = float(advice.split()[1].strip(","))
+    assert f"set their weight std to {(weight_var / 128) ** 0.5:.4g} " in found.advice
     assert {each.kind for each in found.findings} >= {"gradient", "correlation"}
+
+
+@pytest.mark.parametrize("phi", [nn.Tanh, nn.GELU, nn.ReLU, nn.SiLU])
+def test_who_follows_the_advice_loses_no_gradients(phi):
+    """Lengths and gradients cross 30 layers then; GELU and SiLU at the critical point of q = 0 would explode."""
+    model, x = mlp(30, 256, phi), noise(6, 16)
+    said = analyze(model, x, passes=2).advice
+    weight_std, bias_std = (float(word) for word in re.findall(r"std to ([\d.]+)", said))
+    follow(model, weight_std, bias_std)
+    assert {each.kind for each in analyze(model, x, passes=2).findings} <= {"correlation"}
+    if bias_std:
+        follow(model, (4 / 256) ** 0.5, 0)
+        assert "length" in {each.kind for each in analyze(model, x, passes=2).findings}
+
+
+def follow(model, weight_std, bias_std):
+    with torch.no_grad():
+        for seed, layer in enumerate([part for part in model if isinstance(part, nn.Linear)][1:-1]):
+            layer.weight.copy_(weight_std * noise(*layer.weight.shape, seed=seed))
+            layer.bias.copy_(bias_std * noise(*layer.bias.shape, seed=1000 + seed))
+
+
+def test_the_half_stable_point_needs_a_bias():
+    advice = analyze(mlp(50, 64, nn.GELU, bias=False), noise(6, 16), passes=2).advice
+    assert "half-stable" in advice and "and add a bias of std 0.4158" in advice
 
 
 def test_critical_networks_are_in_order():
