@@ -12,7 +12,17 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from meanfield.torch import init_  # noqa: E402
-from tests.meanfield.face_nets import EXAMPLES, mlp, noise, seeded, vit  # noqa: E402
+from tests.meanfield.face_nets import (  # noqa: E402
+    EXAMPLES,
+    BasicBlock,
+    HandBlock,
+    MixedBlock,
+    mlp,
+    noise,
+    resnet,
+    seeded,
+    vit,
+)
 
 PHIS = {"tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
 
@@ -162,6 +172,33 @@ def test_residual_streams_keep_lengths_and_gradients(place):
     stream = outputs(model, x, Branch)
     lengths, gradients = relative(stream[-1], stream[0]), relative(stream[0].grad, stream[-1].grad)
     assert (max(lengths, gradients) > log(10)) == (place != "post")
+
+
+DEEP = {
+    "vit_pre": (lambda: vit("pre", width=64, depth=24), nn.TransformerEncoderLayer),
+    "vit_hand": (lambda: vit("hand", width=64, depth=24), HandBlock),
+    "vit_mixed": (lambda: vit("mixed", width=64, depth=24), MixedBlock),
+    "resnet": (lambda: resnet(32, (24,)), BasicBlock),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_encoders_and_residual_networks_keep_lengths_and_gradients(name):
+    """24 blocks, 24 or 48 branches: between the first and the last both grow by e at most, and half as much again for
+    scatter; from PyTorch's own initialization by more than 10."""
+    build, kind = DEEP[name]
+    x = noise(16, 3, 16, 16)
+
+    def growth(model):
+        stream = outputs(model, x, kind)
+        assert len(stream) == 24
+        return relative(stream[-1], stream[0]), relative(stream[0].grad, stream[-1].grad)
+
+    drawn, default = build(), build()
+    init_(drawn, x, seed=0)
+    lengths, gradients = growth(drawn)
+    assert abs(lengths) < log(1.5 * e) and abs(gradients) < log(1.5 * e)
+    assert max(growth(default)) > log(10)
 
 
 def test_transformers_and_operators_get_their_roles():
