@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from docstrings import inline
-from gallery_case import DRAWN, DRAWS, MOST, compute
+from gallery_case import DRAWN, compute
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -95,11 +95,6 @@ def verdicts(theory: Theory, found: Mapping[str, Any]) -> list[str]:
         *rows(twin),
         "",
     ]
-    if "inconclusive" in (own["outcome"], twin["outcome"]):
-        lines += [
-            f"This page spends at most {MOST} networks; without its options the command below spends what it takes.",
-            "",
-        ]
     return [*lines, f"![{theory.name}, estimates and margins]({theory.name}.svg)", ""]
 
 
@@ -139,7 +134,7 @@ def page(app: Sphinx, theory: Theory, found: Mapping[str, Any]) -> str:
         "## Reproduce",
         "",
         "```bash",
-        f'meanfield check {theory.name} --case "{found["case"]}" --draws {DRAWS} --max-draws {MOST}',
+        f'meanfield check {theory.name} --case "{found["case"]}"',
         "```",
         "",
         f"Cases: {cases}. Source: `{theory_module(theory).replace('.', '/')}.py`.",

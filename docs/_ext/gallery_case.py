@@ -1,7 +1,7 @@
 """What the gallery shows of one theory, computed: equations, a verdict with its twin, a picture.
 
-The first case is checked with the settings of `mf.check` but for fewer networks. What `MOST` of them do not decide is
-shown undecided, and the page says so. With MEANFIELD_DOCS_WITHOUT_NETWORKS=1 equations alone are computed.
+The first case is checked with the settings of `mf.check`. With MEANFIELD_DOCS_WITHOUT_NETWORKS=1 equations alone are
+computed.
 """
 
 import json
@@ -14,7 +14,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-DRAWS, MOST = 64, 256  # networks at each width: at the first look, at the last
 DRAWN = not os.environ.get("MEANFIELD_DOCS_WITHOUT_NETWORKS")
 
 
@@ -59,8 +58,8 @@ def compute(name: str) -> dict[str, Any]:
     began, theory = time.process_time(), mf.theory(name)
     label, case = next(iter(theory.cases.items()))
     latex, text = equations(theory.derive(case.block))
-    found = mf.check(theory, case=label, draws=DRAWS, max_draws=MOST) if DRAWN else None
-    twin = mf.check(theory, networks=case.twin, case=label, draws=DRAWS, max_draws=MOST) if DRAWN else None
+    found = mf.check(theory, case=label) if DRAWN else None
+    twin = mf.check(theory, networks=case.twin, case=label) if DRAWN else None
     return asdict(
         Shown(
             case=label,
