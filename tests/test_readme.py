@@ -16,7 +16,7 @@ GENERATED = {"_build", "api", "gallery"}
 PAGES = [p for p in sorted((ROOT / "docs").rglob("*.md")) if p.relative_to(ROOT / "docs").parts[0] not in GENERATED]
 CELL = "{code-cell} python"
 # Run below where the package is installed, or not at all: packages that the build of the documentation does without.
-ELSEWHERE = ("python gpytorch", "python neuralop", "python jax")
+ELSEWHERE = ("python gpytorch", "python neuralop", "python jax", "python flax")
 NOT_CODE = {"", "bash", "console", "text", "json"}
 
 
@@ -32,7 +32,7 @@ def test_python_blocks_run(name: str, block: str) -> None:
 
 EXTRA = [
     (package, *found)
-    for package in ("gpytorch", "neuralop", "torch")
+    for package in ("flax", "gpytorch", "jax", "neuralop", "torch")
     for found in fenced(f"python {package}", [README, *PAGES])
 ]
 
