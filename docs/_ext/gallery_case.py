@@ -67,9 +67,9 @@ def compute(name: str) -> dict[str, Any]:
             block=str(case.block),
             latex=latex,
             text=text,
-            verdict=found and found.to_dict(),
-            against_twin=twin and twin.to_dict(),
-            picture=picture(found) if found else "",
+            verdict=None if found is None else found.to_dict(),
+            against_twin=None if twin is None else twin.to_dict(),
+            picture="" if found is None else picture(found),
             seconds=time.process_time() - began,
         )
     )
