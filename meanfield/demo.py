@@ -24,7 +24,7 @@ from meanfield.kernels import kernel
 from meanfield.plot import save
 from meanfield.predict import predict
 from meanfield.progress import waiting
-from meanfield.show import rows_table
+from meanfield.show import folded, rows_table
 from meanfield.theory import Case, Prediction, Theory
 from symbolic.activations import activation
 from symbolic.critical import NoEdge
@@ -129,7 +129,8 @@ def explain(act: Pointwise, say: Console) -> dict[str, str]:
             found = derive(block, limit)
             equations[limit] = str(found)
         last = f"  {found.state[-1]}' = {found.update[-1]}"
-        say.print(Text(equations[limit] if limit == "nngp" else last), soft_wrap=True)
+        for line in (equations[limit] if limit == "nngp" else last).splitlines():
+            say.print(Text(folded(line, say.width)))
     return equations
 
 
@@ -157,7 +158,7 @@ def initialization(act: Pointwise, bias_var: float) -> tuple[InitScale, tuple[st
 def regression(net: Layer, data: Digits, say: Console) -> dict[str, float]:
     """Test accuracies of kernel regression with both kernels."""
     train, test = len(data.x_train), len(data.x_test)
-    say.print(Text(f"network: {net}"), soft_wrap=True)
+    say.print(Text(folded(f"network: {net}", say.width)))
     say.print(
         Text(f"{train} training and {test} test digits, minus the training mean, each scaled to unit mean square.")
     )

@@ -1,5 +1,6 @@
-"""Tables for a terminal: what results say of themselves."""
+"""Tables and lines for a terminal: what results say of themselves."""
 
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -53,3 +54,13 @@ def verdict_parts(verdict: "Verdict") -> list[Any]:
 
 def verdict_table(verdict: "Verdict") -> str:
     return text(*verdict_parts(verdict))
+
+
+def folded(line: str, width: int) -> str:
+    """A line broken at spaces under its own indentation; names and numbers are not cut."""
+    if len(line) <= width:
+        return line
+    indent = line[: len(line) - len(line.lstrip())]
+    rest = TextWrapper(width, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False)
+    rest.break_on_hyphens = rest.replace_whitespace = False
+    return rest.fill(line.strip())

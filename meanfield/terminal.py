@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import TextWrapper
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -19,6 +18,7 @@ from typer.core import TyperGroup
 
 import meanfield as mf
 from meanfield.files import neighbour
+from meanfield.show import folded
 
 if TYPE_CHECKING:
     from meanfield.dual import Dual
@@ -152,16 +152,6 @@ def show(data: dict[str, Any] | None, *lines: Any, verbatim: bool = False) -> No
     width = columns()
     for line in "\n".join(map(str, lines)).split("\n"):
         typer.echo(line if verbatim else folded(line, width))
-
-
-def folded(line: str, width: int) -> str:
-    """A line broken at spaces under its own indentation; names and numbers are not cut."""
-    if len(line) <= width:
-        return line
-    indent = line[: len(line) - len(line.lstrip())]
-    rest = TextWrapper(width, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False)
-    rest.break_on_hyphens = rest.replace_whitespace = False
-    return rest.fill(line.strip())
 
 
 def columns() -> int:
