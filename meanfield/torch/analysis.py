@@ -1,7 +1,8 @@
 """What an analysis found: one row for each step, the culprit, and what to do.
 
 A figure is judged where the theory predicts it: measured and predicted may differ by SIGMAS standard deviations of what
-finite width scatters (walk_state.py) and of the error over passes; mean squares and gradients in logarithms.
+finite width scatters (walk_state.py, walk_scatter.py) and of the error over passes; mean squares and gradients in
+logarithms. Where those scatter by more than FIRST_ORDER the scatter itself is not known, and nothing is judged.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from typing import Any
 from meanfield.torch.findings import Finding
 from meanfield.torch.walk_state import SIGMAS, Measured, Moments
 
-AGREES, DISAGREES, MEASURED, UNSEEN = "agrees", "disagrees", "measured", "unseen"
+AGREES, DISAGREES, SCATTERED, MEASURED, UNSEEN = "agrees", "disagrees", "scattered", "measured", "unseen"
+FIRST_ORDER = 1.5  # a standard deviation of log q or log g: more than a factor of 4
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Figure:
     """predicted and measured (NaN where there is none), the standard error of the latter over passes, and the largest
     difference that is allowed (relative, in logarithms, but for correlations).
 
-    outcome: "agrees", "disagrees", "measured" (the theory is silent, and goes on from the measurement), "unseen" (not
-    measured)."""
+    outcome: "agrees", "disagrees", "scattered" (networks so deep and narrow scatter by more than a factor of 4, and are
+    not judged), "measured" (the theory is silent, and goes on from the measurement), "unseen" (not measured)."""
 
     predicted: float
     measured: float
@@ -43,9 +45,9 @@ class Row:
 
     @property
     def outcome(self) -> str:
-        """ "disagrees" if one figure does, else "agrees" if one does, else "measured" or "unseen"."""
+        """ "disagrees" if one figure does, else "agrees" if one does, else "scattered", "measured" or "unseen"."""
         found = {figure.outcome for figure in (self.q, self.gradient, self.correlation)}
-        return next(each for each in (DISAGREES, AGREES, MEASURED, UNSEEN) if each in found)
+        return next(each for each in (DISAGREES, AGREES, SCATTERED, MEASURED, UNSEEN) if each in found)
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ def _figure(
         outcome = UNSEEN
     elif taken or not isfinite(predicted):
         outcome = MEASURED
+    elif far is _relative and scatter > FIRST_ORDER:
+        outcome = SCATTERED
     else:
         outcome = AGREES if far(predicted, measured) <= allowed + ROUNDING else DISAGREES
     return Figure(predicted, measured, error, allowed, outcome)

@@ -13,6 +13,7 @@ from meanfield.torch.walk_state import SIGMAS
 if TYPE_CHECKING:
     from meanfield.torch.analysis import Analysis, Figure
 
+MARKS = {"disagrees": "*", "scattered": "~"}
 NAME = 21  # characters of a step's name
 SILENT = ("Move", "Constant")  # steps that change no mean square
 
@@ -44,10 +45,12 @@ def _head(found: "Analysis") -> list[str]:
             f"gradients of the first over those of the last layer: {found.gradient_ratio:.3g} (root mean square)"
         )
     off = sum(row.outcome == "disagrees" for row in found.rows)
-    note = f"* off by more than {SIGMAS:g} standard deviations of networks so wide: {off} steps"
+    blurred = any(figure.outcome == "scattered" for row in found.rows for figure in (row.q, row.gradient))
+    marks = [f"* off by more than {SIGMAS:g} standard deviations of networks so wide: {off} steps"] if off else []
+    marks += ["~ networks so deep and narrow scatter by more than a factor of 4: not judged"] if blurred else []
     columns = "mean square, mean squared gradient, correlation of inputs: predicted and seen"
     silent = "- here the theory is silent, and goes on from what is seen"
-    return [*said, columns, silent, *([note] if off else []), ""]
+    return [*said, columns, silent, *marks, ""]
 
 
 def short(name: str) -> str:
@@ -60,7 +63,7 @@ def _pair(figure: "Figure", form: str) -> tuple[str, str]:
         "-" if figure.outcome == "measured" or not isfinite(figure.predicted) else format(figure.predicted, form)
     )
     measured = format(figure.measured, form) if isfinite(figure.measured) else ""
-    return predicted, measured + ("*" if figure.outcome == "disagrees" else " ")
+    return predicted, measured + MARKS.get(figure.outcome, " ")
 
 
 def plot(found: "Analysis", ax: Any = None) -> Any:

@@ -67,7 +67,7 @@ def _(operation: Norm, at: Passage) -> tuple[float, float]:
     else:
         share = nan if measured is None or operation.kind != "batch" else measured.share
         squares = np.array([before.q * (1 - share)])
-    return gain * float((1 / (squares + operation.eps)).mean()), before.drift + before.own
+    return gain * float((1 / (squares + operation.eps)).mean()), 0.0
 
 
 @backward.register

@@ -1,8 +1,8 @@
 """Gaussian means of an activation that a walk asks for, from Hermite coefficients a_k(q) = E phi(sqrt(q) z) he_k(z).
 
 E phi(u) phi(v) = sum_k a_k(p) a_k(q) rho^k (Mehler), what lies beyond the last coefficient at its largest, which is
-exact at rho = 1; with phi' in place of phi the derivative in k. V = E phi^2, the elasticity d log V/d log q, and the
-kurtoses E phi^4/V^2 and E phi'^4/(E phi'^2)^2, which say how far a layer of finite width scatters.
+exact at rho = 1; with phi' in place of phi the derivative in k. V = E phi^2, the elasticities d log/d log q of V and of
+E phi'^2, and the kurtoses E phi^4/V^2 and E phi'^4/(E phi'^2)^2, which say how far a layer of finite width scatters.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ STEP = 1e-3  # of log q
 @dataclass(frozen=True)
 class Means:
     """Of each signal behind phi: mean, mean square, E phi'^2; of each two the mean product and its derivative in k,
-    matrices; at the mean of q the elasticity of the mean square and the kurtoses. NaN where phi jumps: all of phi'."""
+    matrices; at the mean of q the elasticities of the mean square and of E phi'^2, and the kurtoses. NaN where phi
+    jumps: all of phi'."""
 
     mean: Array
     square: Array
@@ -34,6 +35,7 @@ class Means:
     product: Array
     steepness: Array
     elasticity: float
+    slope_elasticity: float
     kurtosis: float
     slope_kurtosis: float
 
@@ -53,14 +55,14 @@ def _means(phi: Pointwise, entries: bytes, count: int) -> Means:
     found = _spectra(f, q)
     turned = _NOTHING if bend is None else _spectra(bend, q)
     middle = np.array([q.mean()])
-    up, down = (_square(f, middle * np.exp(h)) for h in (STEP, -STEP))
     return Means(
         mean=found.coefficients[:, 0],
         square=found.energy.sum(axis=1),
         slope=turned.energy.sum(axis=1) + 0 * q,
         product=_mehler(found, rho),
         steepness=_mehler(turned, rho),
-        elasticity=float(np.log(up / down)) / (2 * STEP),
+        elasticity=_elasticity(f, middle),
+        slope_elasticity=np.nan if bend is None else _elasticity(bend, middle),
         kurtosis=_kurtosis(f, middle),
         slope_kurtosis=np.nan if bend is None else _kurtosis(bend, middle),
     )
@@ -85,6 +87,12 @@ def _bend(formula: Expr) -> Curve | None:
 def _square(f: Curve, q: Array) -> float:
     """E f^2 at one variance."""
     return float(spectrum(f, q, 2).energy.sum())
+
+
+def _elasticity(f: Curve, q: Array) -> float:
+    """d log E f^2/d log q at one variance."""
+    up, down = (_square(f, q * np.exp(h)) for h in (STEP, -STEP))
+    return float(np.log(up / down)) / (2 * STEP)
 
 
 def _kurtosis(f: Curve, q: Array) -> float:
