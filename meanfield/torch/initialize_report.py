@@ -9,6 +9,8 @@ from rich.table import Table
 from meanfield.show import text
 from meanfield.torch.analysis_show import short
 
+WORD = 14  # characters of an activation, whose formula the reasons give
+
 
 @dataclass(frozen=True)
 class LayerRow:
@@ -52,7 +54,8 @@ class ModelInit:
         for row in self.rows:
             number = _number(row.std) if row.value is None else f"= {_number(row.value)}"
             cells = (_number(row.weight_var), number, _number(row.bias_std), str(reasons.index(row.reason) + 1))
-            table.add_row(escape(short(row.name)), row.role, escape(row.activation), *cells)
+            activation = row.activation if len(row.activation) <= WORD else f"{row.activation[: WORD - 1]}…"
+            table.add_row(escape(short(row.name)), row.role, escape(activation), *cells)
         why = "\n".join(f"({at}) {reason}" for at, reason in enumerate(reasons, 1))
         head = f"{self.criterion}: weights N(0, weight_var/fan_in)"
         left_as = f"left as they are: {', '.join(self.left) or 'none'}"

@@ -223,6 +223,13 @@ def test_outputs_have_mean_square_of_order_one(name):
     assert json.loads(json.dumps(report.to_dict()))["criterion"] == "edge_of_chaos"
 
 
+def test_long_formulas_are_cut_in_the_table_and_whole_in_the_reasons():
+    layers = [nn.Linear(16, 64), nn.GELU(approximate="tanh"), nn.Linear(64, 64), nn.GELU(approximate="tanh")]
+    said = str(init_(seeded(lambda: nn.Sequential(*layers, nn.Linear(64, 4))), noise(8, 16)))
+    assert said.count("x*(1 + tanh(s…") == 2 and "sqrt(2/pi)*(x + 0.044715*x**3)" in " ".join(said.split())
+    assert [line.split()[0] for line in said.splitlines()[2:5]] == ["0", "2", "4"]
+
+
 def test_a_seed_tells_every_number_and_touches_no_other():
     """Types, requires_grad and the global random state stay."""
     x, one, other = noise(8, 16).double(), mlp().double(), mlp().double()
