@@ -16,8 +16,9 @@ from meanfield.finite.training.coordinates import PARTS, Coordinates, Task, coor
 from meanfield.finite.training.mlp import Array
 from meanfield.progress import progress
 from meanfield.scaling import ScalingTable, scaling
-from meanfield.trained import Shape, numbers, shape, trainer
+from meanfield.trained import Direction, Shape, numbers, shape, trainer
 from solvers.powers import outcomes, quantile, slopes
+from symbolic.scaling.optimizers import Optimizer
 
 WIDTHS, SEEDS, STEPS = (128, 256, 512, 1024, 2048), 8, 3
 MARGIN, MARGIN_OUTPUT = 0.08, 0.12
@@ -97,7 +98,8 @@ class CoordinateCheck:
 def coordinate_check(
     architecture: Any = "mlp",
     *,
-    optimizer: str,
+    optimizer: str | Optimizer,
+    update: Direction | None = None,
     parametrization: str = "mup",
     networks: ScalingTable | str | None = None,
     damping: str = "matched",
@@ -113,8 +115,10 @@ def coordinate_check(
     """Train real networks at several widths and compare how each part of each layer moves with mf.scaling.
 
     architecture: "mlp" (four matrices, tanh) or Dense() >> (phi >> Dense()) ** k; optimizer, parametrization, damping
-    and the optimizer's exponents as in mf.scaling. `networks`: a parametrization, or a table of mf.scaling, that the
-    networks have instead of their theory's own, to ask whether a difference would be noticed.
+    and the optimizer's exponents as in mf.scaling. An Optimizer of your own needs its rule besides: update(gradient,
+    weights, *dampings), of matrices and the dampings of its metrics, gives the direction, w <- w - rate * direction.
+    `networks`: a parametrization, or a table of mf.scaling, that the networks have instead of their theory's own, to
+    ask whether a difference would be noticed.
     8 inputs, 2 outputs, batches of 4 (one batch for all steps), test inputs correlated 0.8 with them. Numbers are
     constant * width**exponent; `learning_rate` and `damping_size` are those constants, left out a suitable one.
 
@@ -126,6 +130,13 @@ def coordinate_check(
     ValueError for fewer than two widths or seeds, and where training blows up or nothing moves; ArithmeticError where
     predictive coding finds no equilibrium; errors of mf.scaling as there.
     """
+    own = isinstance(optimizer, Optimizer)
+    if own != (update is not None):
+        raise ValueError(
+            "an Optimizer of your own needs its rule: update=, a function of gradient, weights and dampings"
+            if own
+            else f"update= is the rule of an Optimizer of your own; {optimizer!r} has one"
+        )
     net = shape(architecture)
     given = {"optimizer": optimizer, **powers}
     theory = scaling(net.network, parametrization=parametrization, damping=damping, **given)
@@ -136,7 +147,7 @@ def coordinate_check(
 
     def train(width: int, seed: int) -> Coordinates:
         layers = numbers(drawn, width, net.gains, task.inputs, learning_rate, damping_size)
-        return coordinates(layers, width, steps, trainer(drawn, powers, width), seed, task, net.phi)
+        return coordinates(layers, width, steps, trainer(drawn, powers, width, update), seed, task, net.phi)
 
     sizes = _sizes(train, at, chosen)
     rows = _rows(theory, sizes, at, steps, margin, alpha)

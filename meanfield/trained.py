@@ -4,12 +4,16 @@ Each number is a constant times width**exponent. The constants, of the order of 
 make the first steps change pre-activations by about a tenth, DAMPINGS are a part of what they are added to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meanfield.finite.training.mlp import Activation, LayerNumbers, activation
-from meanfield.finite.training.optimizers import Optimizer, optimizer
+import numpy as np
+
+from meanfield.finite.training.gradients import Gradient
+from meanfield.finite.training.mlp import Activation, Array, LayerNumbers, activation
+from meanfield.finite.training.optimizers import Optimizer, backpropagation, optimizer
+from meanfield.finite.training.updates import Update
 from meanfield.scaling import ScalingTable
 from symbolic.activations import activation as named
 from symbolic.networks import Chain, Dense, Layer, Pointwise, Repeat, flat
@@ -28,6 +32,8 @@ RATES = {
 }
 RATE, DAMPING = 0.1, 0.01
 DAMPINGS = {"kfac": 0.1, "foof": 0.1}
+
+Direction = Callable[..., Array]  # (gradient, weights, *dampings) to what the weights move against
 
 
 @dataclass(frozen=True)
@@ -83,13 +89,25 @@ def numbers(
     return found
 
 
-def trainer(table: ScalingTable, powers: Mapping[str, Any], width: int) -> Optimizer:
-    """The optimizer of a table at a width, its exponents given as keywords."""
+def trainer(table: ScalingTable, powers: Mapping[str, Any], width: int, own: Direction | None = None) -> Optimizer:
+    """The optimizer of a table at a width, its exponents given as keywords; or one of the user's own directions."""
+    if own is not None:
+        return Optimizer(backpropagation, _update(own))
     name = table.chain.optimizer.name
     if name == "predictive_coding":
         return optimizer(name, gamma_L=float(width) ** float(powers.get("gamma", 0)))
     options = {key: value if isinstance(value, str) else float(value) for key, value in powers.items()}
     return optimizer(name, **options, **({"pi": True} if _split(table) else {}))
+
+
+def _update(own: Direction) -> Update:
+    def update(g: Gradient, w: Array, damping: tuple[float, ...], memory: Any) -> tuple[Array, Any]:
+        direction = np.asarray(own(g.dense, w, *damping), dtype=np.float64)
+        if direction.shape != w.shape:
+            raise ValueError(f"update must give an array of the shape {w.shape} of its gradient, not {direction.shape}")
+        return direction, None
+
+    return update
 
 
 def _split(table: ScalingTable) -> bool:

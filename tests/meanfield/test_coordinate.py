@@ -8,6 +8,7 @@ from sympy import Rational
 
 import meanfield as mf
 from meanfield.trained import shape
+from symbolic.scaling.optimizers import Metric, Optimizer, frobenius
 
 SMALL = {"widths": (64, 128, 256, 512), "seeds": 6}
 CHAIN = mf.Dense() >> (mf.tanh >> mf.Dense()) ** 3
@@ -98,6 +99,30 @@ def test_gains_and_activation_of_the_architecture_are_heard():
     assert found.layers == ("input", "hidden", "output") and found.theory == "mup shampoo(e_L=1/2, e_R=0)"
 
 
+SOFTENED = Optimizer("softened", (Metric("epsilon", Rational(1, 2), frobenius),))
+
+
+def softened(gradient, weights, epsilon):
+    return gradient / (np.linalg.norm(gradient) + epsilon) ** 0.5
+
+
+@pytest.mark.slow
+def test_an_optimizer_of_ones_own_moves_as_predicted():
+    found = mf.coordinate_check(optimizer=SOFTENED, update=softened, seeds=32)
+    assert found.outcome == "agrees", str(found)
+
+
+def test_another_rule_than_that_of_ones_optimizer_is_noticed():
+    """Divided by the whole norm, not its root: rates that suit one freeze or blow up layers of the other."""
+
+    def wrong(gradient, weights, epsilon):
+        return gradient / np.linalg.norm(gradient)
+
+    assert mf.coordinate_check(optimizer=SOFTENED, update=wrong, **SMALL).outcome == "disagrees"
+    right = mf.coordinate_check(optimizer=SOFTENED, update=softened, **SMALL)
+    assert right.outcome != "disagrees" and right["own", "input"].outcome == "agrees"
+
+
 NO_NETWORKS = [
     (mf.Dense() >> mf.LayerNorm() >> mf.tanh >> mf.Dense(), ValueError, r"give Dense\(\) >> \(phi >> Dense"),
     (mf.Dense(), ValueError, "is not trained here"),
@@ -121,13 +146,16 @@ REFUSED = [
     ({"steps": 0}, "steps must be a whole number of at least 1, not 0"),
     ({"optimizer": "shampo"}, "shampoo"),
     ({"networks": "nkt"}, "ntk"),
+    ({"optimizer": SOFTENED}, "an Optimizer of your own needs its rule: update="),
+    ({"update": softened}, "update= is the rule of an Optimizer of your own; 'sgd' has one"),
+    ({"optimizer": SOFTENED, "update": lambda g, w, e: g.sum()}, r"shape \(8, 8\) of its gradient, not \(\)"),
     ({"networks": mf.scaling(CHAIN, optimizer="adam")}, "a table of sgd with 4 layers, not of adam with 4"),
     ({"learning_rate": 1e160}, "training blew up with seed 0: take a smaller learning_rate"),
     ({"learning_rate": 0.0}, "own of layer 1 did not move in step 1: take a larger learning_rate"),
 ]
 
 
-@pytest.mark.parametrize(("changed", "message"), REFUSED, ids=str)
+@pytest.mark.parametrize(("changed", "message"), REFUSED, ids=[message for _, message in REFUSED])
 def test_refusals(changed, message):
     with pytest.raises(ValueError, match=message):
         mf.coordinate_check(**{"optimizer": "sgd", "widths": (8, 16), "seeds": 2} | changed)
