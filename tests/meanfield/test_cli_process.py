@@ -20,7 +20,7 @@ TANH = "tanh >> Dense(1.5, 0.05)"
 ENDLESS = ("check", TANH, "--draws", "1000000", "--max-draws", "1000000", "--width", "256", "--plot", "verdict.png")
 FEW = ("check", TANH, "--sampler", "conditional", "--draws", "200", "--depth", "1", "--margin", "0.1")
 ENDLESS_DIAGRAM = ("diagram", "tanh", "--weight-var", "0.5,4,1200", "--bias-var", "0.01,1,1200", "--csv", "diagram.csv")
-ENDLESS_KERNEL = ("kernel", "Dense(1, 0) >> (tanh >> Dense(1.5, 0.05)) ** 9", "--data", "points.npy", "--out", "k.npy")
+ENDLESS_KERNEL = ("kernel", "Dense(1, 0) >> (tanh >> Dense(1.5, 0.05)) ** 30", "--data", "points.npy", "--out", "k.npy")
 # A process started in the background by a script ignores interrupts, and so would its children.
 HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 IMPATIENT = HEARING + "import meanfield.progress as p; p.PATIENCE = 0.2; from meanfield.cli import main; main()"
@@ -92,7 +92,7 @@ def visible(text):
     ids=["check", "diagram", "kernel"],
 )
 def test_an_interrupted_run_ends_with_one_line(tmp_path, arguments, row):
-    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(16_000, 3)))
+    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(8_000, 3)))
     with OnTerminal(*arguments, folder=tmp_path) as running:
         assert running.read(until=row), running.said
         os.killpg(running.process.pid, signal.SIGINT)
