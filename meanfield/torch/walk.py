@@ -6,7 +6,7 @@ silent the prediction goes on from what was measured there, and says so.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf, nan, sqrt
 
 from meanfield.torch.graph import Add, Affine, Constant, Drop, Function, Graph, Move, Norm, Scale, Shift, Spectral, Step
@@ -16,24 +16,6 @@ from meanfield.torch.walk_scatter import Reader, Scatter, scatter
 from meanfield.torch.walk_state import Measured, Moments, Signal, unknown
 
 Gradient = tuple[float, float, bool]  # mean square, Var log of it at finite width, taken from a measurement
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one reader of a signal, the step `place` in its input `index`, gives to its mean squared gradient, and Var
-    log of it apart from what lengths do."""
-
-    place: int
-    index: int
-    value: float
-    variance: float
-
-    def reader(
-        self, total: float, steps: Sequence[Step], signals: Sequence[Signal], scatters: Sequence[Scatter]
-    ) -> Reader:
-        step = steps[self.place]
-        given = [signals[i] for i in step.inputs]
-        return Reader(step.operation, given, self.index, self.value / total, signals[self.place], scatters[self.place])
 
 
 def walk(graph: Graph, measured: Sequence[Measured | None]) -> list[Moments]:
@@ -80,27 +62,24 @@ def _gaussian(step: Step, given: Sequence[Signal]) -> bool:
 def _gradients(graph: Graph, signals: Sequence[Signal], measured: Sequence[Measured | None]) -> list[Gradient]:
     """From the last step to the first; a signal that nothing reads has no gradient."""
     steps = graph.steps
-    parts: list[list[Part]] = [[] for _ in steps]
+    readers: list[list[Reader]] = [[] for _ in steps]
     found: list[Gradient] = [(nan, 0.0, True)] * len(steps)
-    scatters = [Scatter()] * len(steps)
     for place in reversed(range(len(steps))):
-        last, own = place == len(steps) - 1, measured[place]
-        total = sum(part.value for part in parts[place])
-        spread = 0.0
-        if last or total != total:
-            found[place] = (nan if own is None else own.gradient, 0.0, True)
+        step, signal, own = steps[place], signals[place], measured[place]
+        total = sum(reader.value for reader in readers[place])
+        here = scatter(readers[place]) if total > 0 else Scatter()
+        if place == len(steps) - 1 or total != total:
+            g = nan if own is None else own.gradient
+            found[place] = (g, 0.0, True)
         else:
-            if total > 0:
-                spread = sum((part.value / total) ** 2 * part.variance for part in parts[place])
-                scatters[place] = scatter([part.reader(total, steps, signals, scatters) for part in parts[place]])
-            found[place] = (total, spread + scatters[place].variance(signals[place]), False)
-        step, g = steps[place], found[place][0]
+            g = total
+            found[place] = (g, here.variance(signal), False)
         given = [signals[i] for i in step.inputs]
         ratios = [_size(step, own) / _size(steps[i], measured[i]) for i in step.inputs]
         for index, before in enumerate(step.inputs):
             at = Passage(given, [measured[i] for i in step.inputs], ratios, index)
             factor, added = backward(step.operation, at)
-            parts[before].append(Part(place, index, factor * g, spread + added))
+            readers[before].append(Reader(step.operation, given, index, factor * g, added, signal, here))
     return found
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from meanfield.torch.graph import Add, Affine, Constant, Drop, Function, Move, Norm, Operation, Scale, Shift
 from meanfield.torch.walk_means import means
+from meanfield.torch.walk_scatter import elasticities
 from meanfield.torch.walk_state import Array, Measured, Signal, correlation
 
 
@@ -42,7 +43,7 @@ def _(operation: Affine, given: Sequence[Signal], place: Place) -> Signal | None
     weight_var = operation.reach * operation.fan_in * operation.weight.mean_square()
     bias_var = 0.0 if operation.bias is None else operation.bias.mean_square()
     gram = weight_var * before.gram + bias_var
-    kept = weight_var * before.q / float(np.diagonal(gram).mean()) if before.q > 0 else 0.0
+    _, kept = elasticities(operation, given, 0, float(np.diagonal(gram).mean()))
     width = float(operation.fan_out)
     c = correlation(gram)
     return Signal(
@@ -123,15 +124,15 @@ def _(operation: Add, given: Sequence[Signal], place: Place) -> Signal | None:
     if not place.uncorrelated:
         return None
     factors = np.square(operation.coefficients)
-    total = sum(factor * each.gram for factor, each in zip(factors, given, strict=True))
-    shares = [factor * each.q for factor, each in zip(factors, given, strict=True)]
-    shares = [share / (sum(shares) or 1) for share in shares]
+    total = np.asarray(sum(factor * each.gram for factor, each in zip(factors, given, strict=True)))
+    q = float(np.diagonal(total).mean())
+    shares = [elasticities(operation, given, index, q)[1] for index in range(len(given))]
     width = min(each.width for each in given)
     drifts = np.array([[each.drift, each.drift_c + each.own_c] for each in given])
     drift, drift_c = np.square(shares) @ drifts
     crossed = 2 * (1 - float(np.square(shares).sum())) / width  # the products of branches, zero on average
     return Signal(
-        np.asarray(total),
+        total,
         np.asarray(sum(a * each.mean for a, each in zip(operation.coefficients, given, strict=True))),
         drift=float(drift),
         own=float(np.square(shares) @ [each.own for each in given]) + crossed,

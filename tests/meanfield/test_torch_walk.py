@@ -14,7 +14,6 @@ from meanfield.torch.measure import measure  # noqa: E402
 from meanfield.torch.trace import trace  # noqa: E402
 from meanfield.torch.walk import uncorrelated, walk  # noqa: E402
 from meanfield.torch.walk_means import means  # noqa: E402
-from meanfield.torch.walk_scatter import Scatter  # noqa: E402
 from symbolic.activations import activation  # noqa: E402
 from tests.meanfield.face_nets import mlp, noise, seeded  # noqa: E402
 
@@ -97,7 +96,7 @@ def test_gradients_scatter_with_the_lengths(monkeypatch):
         outcome = figures(theory, measured[1])["gradient"].outcome
         assert outcome == ("scattered" if theory.gradient_scatter > FIRST_ORDER else "agrees")
         with monkeypatch.context() as patch:
-            patch.setattr("meanfield.torch.walk.scatter", lambda readers: Scatter())
+            patch.setattr("meanfield.torch.walk_scatter.elasticities", lambda *step: (0.0, 1.0))
             blind.append(walk(graph, measured)[1].gradient_scatter)
     assert 0.5 < np.std(found) / np.mean(predicted) < 2
     assert np.std(found) / np.mean(blind) > 2
