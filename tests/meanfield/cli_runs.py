@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from meanfield.cli import app
 
+# A process started in the background by a script ignores interrupts, and so would its children.
+HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 PROGRAM = (sys.executable, "-c", "from meanfield.cli import main; main()")
 
 

@@ -14,15 +14,13 @@ import numpy as np
 import pytest
 
 from meanfield import progress
-from tests.meanfield.cli_runs import process, run
+from tests.meanfield.cli_runs import HEARING, process, run
 
 TANH = "tanh >> Dense(1.5, 0.05)"
 ENDLESS = ("check", TANH, "--draws", "1000000", "--max-draws", "1000000", "--width", "256", "--plot", "verdict.png")
 FEW = ("check", TANH, "--sampler", "conditional", "--draws", "200", "--depth", "1", "--margin", "0.1")
 ENDLESS_DIAGRAM = ("diagram", "tanh", "--weight-var", "0.5,4,1200", "--bias-var", "0.01,1,1200", "--csv", "diagram.csv")
 ENDLESS_KERNEL = ("kernel", "Dense(1, 0) >> (tanh >> Dense(1.5, 0.05)) ** 30", "--data", "points.npy", "--out", "k.npy")
-# A process started in the background by a script ignores interrupts, and so would its children.
-HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 IMPATIENT = HEARING + "import meanfield.progress as p; p.PATIENCE = 0.2; from meanfield.cli import main; main()"
 HEAVY = {"numpy", "sympy", "numba", "scipy", "matplotlib", "mpmath"}
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from meanfield.cli import app
 from meanfield.pages.explore import goes_by, loopback, start
+from tests.meanfield.cli_runs import HEARING
 
 pytest.importorskip("bottle")
 
@@ -167,8 +168,7 @@ def test_wrong_options_are_one_sentence_each():
 
 
 def test_ctrl_c_stops_with_one_line_and_status_0():
-    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # whoever started the tests
-    code = hears + "import sys; from meanfield.cli import main; sys.argv[1:] = ['explore', '--no-browser']; main()"
+    code = HEARING + "import sys; from meanfield.cli import main; sys.argv[1:] = ['explore', '--no-browser']; main()"
     with subprocess.Popen(
         [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
